@@ -1,0 +1,33 @@
+"""What data a run reads, as one dataclass: flags, TOML and help in one. Loads no torch."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where pictures and captions come from. The default is the embedded emoji set."""
+
+    source: str = "emoji"
+    """`emoji`, or a path: csv/tsv, image folder, webdataset tars (brace patterns), COCO/Karpathy json."""
+    val_data: str = ""
+    """A second path to validate on; without it a hash of the id holds out `val_fraction`."""
+    image_column: str = ""
+    """Column of a csv/tsv with the picture's path; found by its usual names when empty."""
+    caption_column: str = ""
+    """Column of a csv/tsv with the caption; found by its usual names when empty."""
+    id_column: str = ""
+    """Column of a csv/tsv with the sample's id; the row number when empty."""
+    label_columns: tuple[str, ...] = ()
+    """Columns of a csv/tsv that form the label path, most general first."""
+    separator: str = ""
+    """Field separator of a csv/tsv; found from the header when empty."""
+    skip_bad: bool = False
+    """Leave unreadable rows out (counted and reported) instead of stopping."""
+    val_fraction: float = 0.1
+    """Share of the ids held out for validation when there is no `val_data`."""
+    protocol: Literal["final", "tuning"] = "final"
+    """Emoji set: `final` trains on four renditions and tests on Twemoji; `tuning` trains on three and
+    validates on Noto v1, so that no choice of recipe ever sees the test rendition."""
+    allow_pipe: bool = False
+    """Allow `pipe:` shards, which run a shell command."""

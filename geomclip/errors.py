@@ -1,0 +1,32 @@
+"""The errors that reach people: one line that says what is wrong, one that says what to do."""
+
+
+class GeomclipError(Exception):
+    """The work failed (diverged, disk full, ...). `geomclip` exits with 1.
+
+    Args:
+        what: what happened and where, in one line.
+        how: the way out, in one line; may be empty.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, how: str = "") -> None:
+        super().__init__(what, how)
+        self.what = what
+        self.how = how
+
+    def __str__(self) -> str:
+        return f"{self.what}\n  {self.how}" if self.how else self.what
+
+
+class RequestError(GeomclipError, ValueError):
+    """The request was wrong (option, path, data). `geomclip` exits with 2."""
+
+    exit_code = 2
+
+
+class Interrupted(GeomclipError):
+    """Stopped by the user, with a resumable checkpoint on disk. `geomclip` exits with 130."""
+
+    exit_code = 130

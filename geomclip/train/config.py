@@ -1,0 +1,292 @@
+"""TrainConfig: one frozen dataclass is the flags, the TOML schema and the help. Loads no torch."""
+
+import dataclasses
+import tomllib
+import types
+import typing
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import tomli_w
+
+from geomclip.data.config import DataConfig
+from geomclip.errors import RequestError
+from geomclip.names import CANONICAL, GEOMETRY_NAMES, canonical
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ImageTowerConfig:
+    """The image encoder."""
+
+    kind: Literal["convnet", "vit"] = "convnet"
+    """`vit` is CLIP's vision transformer; `convnet` a small residual network that learns more per CPU second."""
+    image_size: int = 32
+    """Side of the square input, pixels."""
+    width: int = 32
+    """Transformer width, or channels of the ConvNet's first stage (doubled at each further stage)."""
+    layers: int = 3
+    """Transformer blocks, or stages of the ConvNet."""
+    heads: int = 4
+    """Attention heads (vit)."""
+    patch_size: int = 4
+    """Side of a patch, pixels (vit)."""
+    stem: Literal["patch", "conv"] = "patch"
+    """`patch` is CLIP's; `conv` a stack of stride-2 convolutions (vit)."""
+    pool: Literal["cls", "mean"] = "cls"
+    """What the transformer's output is read from (vit)."""
+    quick_gelu: bool = False
+    """x * sigmoid(1.702 x) in place of GELU, as in OpenAI's checkpoints (vit)."""
+
+
+@dataclass(frozen=True)
+class TextTowerConfig:
+    """The text encoder: CLIP's causal transformer."""
+
+    context_length: int = 16
+    """Tokens a text is cut to, start and end included."""
+    vocab_size: int = 2000
+    """Entries of the byte-pair vocabulary."""
+    width: int = 64
+    """Transformer width."""
+    layers: int = 2
+    """Transformer blocks."""
+    heads: int = 4
+    """Attention heads."""
+    pool: Literal["eot", "mean"] = "eot"
+    """Read the end-of-text token (CLIP), or the mean over real tokens."""
+    quick_gelu: bool = False
+    """x * sigmoid(1.702 x) in place of GELU, as in OpenAI's checkpoints."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Two towers and the dimension of the space they meet in."""
+
+    embed_dim: int = 64
+    """Dimension of the embedding space."""
+    final_layernorm: bool = True
+    """LayerNorm before each projection; `False` is the paper's no-final-LN variant."""
+    image: ImageTowerConfig = field(default_factory=ImageTowerConfig)
+    text: TextTowerConfig = field(default_factory=TextTowerConfig)
+
+
+@dataclass(frozen=True)
+class CaptionConfig:
+    """How a caption is drawn for a picture at each step: weights of the kinds it can be."""
+
+    text: float = 0.5
+    """One of the picture's captions in full (emoji: the name)."""
+    text_keyword: float = 0.1
+    """The name and one keyword."""
+    keywords: float = 0.12
+    """One to three keywords."""
+    ancestor_text: float = 0.08
+    """"ancestor: name"."""
+    ancestors: tuple[float, ...] = (0.08, 0.12)
+    """Labels of the path above the name, most general first (emoji: group, subgroup)."""
+    template: float = 0.35
+    """Share of captions wrapped in a prompt template."""
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Random changes to a training picture; all off at 0."""
+
+    rotate: float = 0.15
+    """Largest rotation, radians."""
+    scale: tuple[float, float] = (0.85, 1.1)
+    """Range of the scale factor."""
+    shift: float = 0.1
+    """Largest shift, share of the side."""
+    flip: float = 0.0
+    """Share of pictures mirrored left-right."""
+    background: float = 0.3
+    """Share of pictures with transparency that get a random colour behind them; the rest get white."""
+    brightness: float = 0.15
+    """Largest relative change of brightness and contrast."""
+    saturation: float = 0.3
+    """Largest relative change of saturation."""
+    channel_shift: float = 0.05
+    """Largest shift of a colour channel, on the scale 0 to 1."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run. The same dataclass is the flags, the TOML file and this help."""
+
+    geometry: str = "euclip"
+    """Name of the geometry."""
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    captions: CaptionConfig = field(default_factory=CaptionConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    seed: int = 0
+    """Seed of weights, data order, captions and augmentation."""
+    steps: int = 1000
+    """Optimizer steps."""
+    batch_size: int = 128
+    """Pairs a step."""
+    lr: float = 3e-3
+    """Peak learning rate."""
+    scalar_lr: float = 3e-3
+    """Peak learning rate of logit_scale, alpha and c."""
+    weight_decay: float = 0.1
+    """Decoupled decay of matrices and kernels; norms, biases and scalars have none."""
+    betas: tuple[float, float] = (0.9, 0.98)
+    """AdamW's moment decays."""
+    eps: float = 1e-6
+    """AdamW's epsilon."""
+    warmup: float = 0.1
+    """Share of the steps over which the learning rate rises linearly; a cosine to 0 follows."""
+    clip_norm: float = 1.0
+    """Largest gradient norm; 0 turns clipping off."""
+    init_logit_scale: float | None = None
+    """Log of the initial temperature factor; the geometry's own value when not given."""
+    min_logit_scale: float | None = None
+    """Lower bound of logit_scale; none by default."""
+    alpha_max: float | None = None
+    """Upper bound of alpha (hyperbolic geometries); MERU's is 1."""
+    c_init: float = 1.0
+    """Initial curvature magnitude (hyperbolic geometries)."""
+    c_min: float | None = None
+    """Lower bound of c; c_init / 10 when not given."""
+    c_max: float | None = None
+    """Upper bound of c; 10 c_init when not given."""
+    learn_c: bool = True
+    """Learn the curvature."""
+    entailment: float = 0.0
+    """Weight lambda of the entailment loss; 0 turns it off."""
+    entailment_start: float = 0.0
+    """Share of the steps before which the entailment weight is 0."""
+    entailment_full: float = 0.0
+    """Share of the steps at which the entailment weight reaches lambda, rising linearly from its start."""
+    min_radius: float = 0.1
+    """Cone constant K; a length in Euclidean space, dimensionless on the hyperboloid."""
+    final_min_radius: float | None = None
+    """K at the last step, reached linearly; constant when not given."""
+    log_every: int = 10
+    """Steps between lines of metrics.jsonl."""
+    checkpoint_every: int = 200
+    """Steps between checkpoints."""
+    keep_checkpoints: int = 2
+    """Checkpoints kept; older ones are removed."""
+    device: str = "cpu"
+    """Torch device."""
+    threads: int = 1
+    """CPU threads; 1 gives the same numbers on every machine of a kind and the most work per CPU second."""
+
+    def __post_init__(self) -> None:
+        if self.geometry not in GEOMETRY_NAMES:
+            raise RequestError(
+                f'geometry: there is no "{self.geometry}"', f"One of {', '.join(GEOMETRY_NAMES)}."
+            )
+        positive = {
+            "steps": self.steps, "batch_size": self.batch_size, "lr": self.lr,
+            "c_init": self.c_init, "threads": self.threads, "log_every": self.log_every,
+            "checkpoint_every": self.checkpoint_every, "keep_checkpoints": self.keep_checkpoints,
+        }  # fmt: skip
+        for name, value in positive.items():
+            if not value > 0:
+                raise RequestError(f"{name} must be positive, got {value}", f"Give --{name} > 0.")
+        for name in ("entailment", "weight_decay", "clip_norm", "min_radius", "scalar_lr"):
+            value = getattr(self, name)
+            if not value >= 0:
+                raise RequestError(f"{name} must not be negative, got {value}", f"Give {name} >= 0.")
+        if self.entailment > 0 and canonical(self.geometry) in ("clip", "elliptic"):
+            raise RequestError(
+                f"entailment {self.entailment}: {self.geometry} has no entailment cones",
+                "Use --entailment 0, or a Euclidean or hyperbolic geometry.",
+            )
+
+
+def to_toml(config: TrainConfig) -> str:
+    """The configuration as TOML; values that are None are left out (they mean the default)."""
+    return tomli_w.dumps(_prune(dataclasses.asdict(config)))
+
+
+def from_toml(path: Path, base: TrainConfig | None = None) -> TrainConfig:
+    """Read a TOML file over `base`. Raises RequestError with file, key and the known keys."""
+    try:
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RequestError(f"{path}: there is no such file", "Check --config.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RequestError(f"{path}: not readable as TOML: {error}", "Mend that line.") from None
+    return update(base or TrainConfig(), values, where=str(path))
+
+
+def update(config: T, values: dict[str, Any], where: str = "configuration") -> T:
+    """A copy of a (nested) configuration dataclass with `values` laid over it, types checked."""
+    hints = typing.get_type_hints(type(config))
+    known = {f.name for f in dataclasses.fields(config)}  # type: ignore[arg-type]
+    changes: dict[str, Any] = {}
+    for key, value in values.items():
+        if key not in known:
+            raise RequestError(
+                f'{where}: there is no setting "{key}"', f"Known: {', '.join(sorted(known))}."
+            )
+        old = getattr(config, key)
+        if dataclasses.is_dataclass(old):
+            if not isinstance(value, dict):
+                raise RequestError(f"{where}: {key} is a table, got {value!r}", f"Write [{key}].")
+            changes[key] = update(old, value, f"{where}: [{key}]")
+        else:
+            changes[key] = _cast(hints[key], value, f"{where}: {key}")
+    return dataclasses.replace(config, **changes)  # type: ignore[type-var]
+
+
+def recipe(geometry: str, *, entailment: float = 0.0) -> TrainConfig:
+    """The tuned configuration of a geometry on the embedded set (`experiments/sweep` has the sweep).
+
+    A geometry without a file of its own takes the common settings. With entailment the settings of
+    `<geometry>-entailment.toml` are laid over it.
+    """
+    name = canonical(geometry)
+    folder = resources.files("geomclip.train") / "recipes"
+    config = TrainConfig(geometry=geometry)
+    files = ["common", name] + ([f"{name}-entailment"] if entailment > 0 else [])
+    for stem in files:
+        file = folder / f"{stem}.toml"
+        if file.is_file():
+            values = tomllib.loads(file.read_text(encoding="utf-8"))
+            config = update(config, values, where=f"recipe {stem}")
+    return dataclasses.replace(config, entailment=entailment)
+
+
+def _prune(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _prune(v) for k, v in value.items() if v is not None}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _cast(hint: Any, value: Any, where: str) -> Any:
+    """`value` as the type of the field, or RequestError; ints pass as floats, lists as tuples."""
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        return _cast(next(a for a in typing.get_args(hint) if a is not type(None)), value, where)
+    if origin is Literal:
+        if value not in typing.get_args(hint):
+            choices = ", ".join(map(str, typing.get_args(hint)))
+            raise RequestError(f"{where} is {value!r}", f"One of {choices}.")
+        return value
+    if origin is tuple:
+        args = typing.get_args(hint)
+        fixed = Ellipsis not in args
+        if not isinstance(value, list | tuple) or (fixed and len(value) != len(args)):
+            raise RequestError(f"{where} is {value!r}", f"Give a list of {len(args) if fixed else 'any'} values.")
+        return tuple(_cast(args[i] if fixed else args[0], v, where) for i, v in enumerate(value))
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, bool) and hint is not bool or not isinstance(value, hint):
+        raise RequestError(f"{where} is {value!r}", f"Give a value of type {hint.__name__}.")
+    return value
+
+
+__all__ = [
+    "CANONICAL", "AugmentConfig", "CaptionConfig", "DataConfig", "ImageTowerConfig", "ModelConfig",
+    "TextTowerConfig", "TrainConfig", "from_toml", "recipe", "to_toml", "update",
+]  # fmt: skip
