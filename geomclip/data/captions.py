@@ -1,0 +1,64 @@
+"""Which text a picture is shown with at a step: its name, keywords, or a label above it.
+
+The mix is what makes one picture meet texts of every generality. A kind that a record can't give
+(no keywords, no label path) is left out of its draw; its captions are drawn instead.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from geomclip.train.config import CaptionConfig
+
+
+@dataclass(frozen=True)
+class CaptionMix:
+    """Draws captions; a pure function of the generator that it is given.
+
+    Args:
+        config: weights of the kinds.
+        templates: prompt templates with `{}`; empty turns them off.
+    """
+
+    config: CaptionConfig
+    templates: tuple[str, ...]
+
+    def draw(
+        self, texts: tuple[str, ...], path: tuple[str, ...], rng: np.random.Generator
+    ) -> str:
+        """One caption.
+
+        Args:
+            texts: captions, the name first, keywords after it.
+            path: label path, most general first; its last element is the name's own level.
+        """
+        kind, pick, share, template = rng.random(4)
+        caption = self._caption(texts, path, kind, pick, share)
+        if self.templates and template < self.config.template:
+            slot = int(template / self.config.template * len(self.templates))
+            caption = self.templates[slot].replace("{}", caption)
+        return caption
+
+    def _caption(
+        self, texts: tuple[str, ...], path: tuple[str, ...], kind: float, pick: float, share: float
+    ) -> str:
+        config = self.config
+        name, keywords, ancestors = texts[0], texts[1:], path[:-1]
+        weights = [config.text]
+        weights += [config.text_keyword, config.keywords] if keywords else [0.0, 0.0]
+        weights += [config.ancestor_text] if ancestors else [0.0]
+        weights += list(config.ancestors[: len(ancestors)])
+        total = np.cumsum(weights)
+        choice = int(np.searchsorted(total, kind * total[-1], side="right"))
+        if choice == 1:
+            return f"{name}, {keywords[int(pick * len(keywords))]}"
+        if choice == 2:
+            count = 1 + int(share * min(3, len(keywords)))
+            first = int(pick * len(keywords))
+            # Consecutive keywords in a circle: distinct, and one draw is enough for all of them.
+            return ", ".join(keywords[(first + i) % len(keywords)] for i in range(count))
+        if choice == 3:
+            return f"{ancestors[-1]}: {name}"
+        if choice > 3:
+            return ancestors[choice - 4]
+        return name

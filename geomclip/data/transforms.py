@@ -1,0 +1,94 @@
+"""Pictures to pixels: compositing, and random augmentation of a whole batch at once.
+
+Every random number comes from the generator that is passed in, so that a batch is a function of its
+seed alone.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from geomclip.train.config import AugmentConfig
+
+# Rec. 601 luma, what Pillow's "L" conversion uses too.
+LUMA = (0.299, 0.587, 0.114)
+
+
+def on_white(images: UInt8[Tensor, "n 4 h w"]) -> Float[Tensor, "n 3 h w"]:
+    """RGBA bytes composited on white, in [0, 1]."""
+    rgba = images.float() / 255
+    alpha = rgba[:, 3:]
+    return rgba[:, :3] * alpha + (1 - alpha)
+
+
+def augment(
+    images: UInt8[Tensor, "n 4 h w"],
+    config: AugmentConfig,
+    generator: torch.Generator,
+    *,
+    flippable: Tensor | None = None,
+) -> Float[Tensor, "n 3 h w"]:
+    """Random rotation, scale, shift, mirror, background and colour; pixels in [0, 1].
+
+    Args:
+        flippable: (n,) bool, pictures that keep their meaning when mirrored; all when None.
+    """
+    n = len(images)
+
+    def uniform(low: float, high: float, *shape: int) -> Tensor:
+        return low + (high - low) * torch.rand(n, *shape, generator=generator)
+
+    rgba = images.float() / 255
+    # Premultiplied colour, so that interpolation doesn't bleed the colour of transparent pixels in.
+    rgba = torch.cat([rgba[:, :3] * rgba[:, 3:], rgba[:, 3:]], dim=1)
+
+    angle = uniform(-config.rotate, config.rotate)
+    scale = uniform(*config.scale)
+    mirror = torch.where(uniform(0, 1) < config.flip, -1.0, 1.0)
+    if flippable is not None:
+        mirror = torch.where(flippable, mirror, 1.0)
+    shift = uniform(-2 * config.shift, 2 * config.shift, 2)
+    # The inverse map from output to input coordinates, both in [-1, 1].
+    cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
+    theta = torch.stack(
+        [
+            torch.stack([cos * mirror, -sin, shift[:, 0]], dim=1),
+            torch.stack([sin * mirror, cos, shift[:, 1]], dim=1),
+        ],
+        dim=1,
+    )
+    grid = F.affine_grid(theta, list(rgba.shape), align_corners=False)
+    rgba = F.grid_sample(rgba, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+    # Opaque photographs would show the background only as borders: they get it all the same,
+    # as letterboxed pictures do.
+    colour = uniform(0, 1, 3)
+    white = uniform(0, 1, 1) >= config.background
+    background = torch.where(white, torch.ones_like(colour), colour)[:, :, None, None]
+    rgb = rgba[:, :3] + (1 - rgba[:, 3:]) * background
+
+    gray = (rgb * torch.tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    amount = uniform(1 - config.saturation, 1 + config.saturation, 1, 1, 1)
+    rgb = gray + (rgb - gray) * amount
+    contrast = uniform(1 - config.brightness, 1 + config.brightness, 1, 1, 1)
+    mean = gray.mean((2, 3), keepdim=True)
+    rgb = mean + (rgb - mean) * contrast
+    rgb = rgb * uniform(1 - config.brightness, 1 + config.brightness, 1, 1, 1)
+    rgb = rgb + uniform(-config.channel_shift, config.channel_shift, 3, 1, 1)
+    return rgb.clamp(0, 1)
+
+
+def mirror_safe(texts: list[tuple[str, ...]], paths: list[tuple[str, ...]]) -> Tensor:
+    """Which pictures may be mirrored: not symbols, letters, or anything named by a direction. (n,) bool."""
+    words = {"left", "right", "arrow", "letter", "sign", "button", "clockwise", "o’clock"}
+
+    def safe(text: tuple[str, ...], path: tuple[str, ...]) -> bool:
+        if path and path[0] in ("symbols", "flags"):
+            return False
+        name = text[0] if text else ""
+        return not words & set(name.replace("-", " ").replace(":", " ").split())
+
+    return torch.tensor([safe(t, p) for t, p in zip(texts, paths, strict=True)], dtype=torch.bool)
+
+
