@@ -146,7 +146,9 @@ def _need_resvg() -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code (1: the work failed, 2: the request was wrong)."""
-    parser = argparse.ArgumentParser(prog="python -m geomclip.data.build_emoji", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m geomclip.data.build_emoji", description=__doc__
+    )
     parser.add_argument(
         "--out", type=Path, default=Path(__file__).parent / "emoji", help="where the shards go"
     )

@@ -212,9 +212,7 @@ def add_keywords(emoji: list[Emoji], annotations: dict[str, dict[str, list[str]]
 
     The annotations know no joined sequences (their keywords are derived); these take their parts' keywords.
     """
-    return [
-        Emoji(e.codes, e.name, e.group, e.subgroup, _keywords(e, annotations)) for e in emoji
-    ]
+    return [Emoji(e.codes, e.name, e.group, e.subgroup, _keywords(e, annotations)) for e in emoji]
 
 
 def _keywords(emoji: Emoji, annotations: dict[str, dict[str, list[str]]]) -> tuple[str, ...]:

@@ -1,0 +1,1 @@
+"""Records, readers, the embedded emoji set, transforms and the tokenizer."""
