@@ -1,0 +1,148 @@
+"""Captions, augmentation and the order of batches."""
+
+import dataclasses
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+from geomclip.data.batches import Batches
+from geomclip.data.captions import CaptionMix
+from geomclip.data.emoji import load_emoji
+from geomclip.data.prompts import TEMPLATES, fill
+from geomclip.data.tokenizer import Tokenizer
+from geomclip.data.transforms import augment, mirror_safe, on_white
+from geomclip.errors import RequestError
+from geomclip.train.config import AugmentConfig, CaptionConfig, TrainConfig
+
+STILL = AugmentConfig(
+    rotate=0, scale=(1, 1), shift=0, flip=0, background=0, brightness=0, saturation=0,
+    channel_shift=0,
+)  # fmt: skip
+TEXTS = ("red apple", "fruit", "food")
+PATH = ("food and drink", "food fruit", "red apple")
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    train = load_emoji(32, protocol="tuning").train
+    return train.subset(list(range(0, len(train), 20)))
+
+
+@pytest.fixture(scope="module")
+def tokenizer(corpus):
+    return Tokenizer.train([t for texts in corpus.texts for t in texts], vocab_size=400)
+
+
+def images(n: int = 4) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (n, 4, 16, 16), generator=generator, dtype=torch.uint8)
+
+
+def test_on_white_composites():
+    red = torch.tensor([255, 0, 0, 255], dtype=torch.uint8).view(1, 4, 1, 1)
+    half = torch.tensor([255, 0, 0, 51], dtype=torch.uint8).view(1, 4, 1, 1)
+    clear = torch.tensor([7, 7, 7, 0], dtype=torch.uint8).view(1, 4, 1, 1)
+    pixels = on_white(torch.cat([red, half, clear])).flatten(1)
+    torch.testing.assert_close(pixels, torch.tensor([[1, 0, 0], [1, 0.8, 0.8], [1, 1, 1]]))
+
+
+def test_augmentation_turned_off_is_on_white():
+    pictures = images()
+    pixels = augment(pictures, STILL, torch.Generator().manual_seed(1))
+    torch.testing.assert_close(pixels, on_white(pictures), rtol=0, atol=2e-6)
+
+
+def test_mirror_is_a_mirror_and_spares_what_is_not_flippable():
+    pictures = images()
+    always = dataclasses.replace(STILL, flip=1.0)
+    flippable = torch.tensor([True, False, True, False])
+    pixels = augment(pictures, always, torch.Generator().manual_seed(1), flippable=flippable)
+    expected = on_white(pictures)
+    expected[flippable] = expected[flippable].flip(-1)
+    torch.testing.assert_close(pixels, expected, rtol=0, atol=2e-6)
+
+
+def test_augmentation_is_a_function_of_its_generator_and_stays_in_range():
+    pictures, config = images(16), AugmentConfig(flip=0.5, background=1.0)
+    first, again, other = (
+        augment(pictures, config, torch.Generator().manual_seed(seed)) for seed in (3, 3, 4)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert 0 <= first.min() and first.max() <= 1
+
+
+def test_mirror_safe_spares_directions_and_symbols():
+    texts = [("red apple",), ("right arrow",), ("woman running facing right",), ("aries",)]
+    paths = [PATH, ("symbols", "arrow", "x"), ("people", "p", "x"), ("symbols", "zodiac", "x")]
+    assert mirror_safe(texts, paths).tolist() == [True, False, False, False]
+
+
+def test_caption_kinds_come_with_their_weights():
+    config = CaptionConfig(
+        text=0.4, text_keyword=0.1, keywords=0.1, ancestor_text=0.1, ancestors=(0.1, 0.2),
+        template=0.0,
+    )  # fmt: skip
+    mix, rng = CaptionMix(config, TEMPLATES), np.random.default_rng(0)
+    count = Counter(mix.draw(TEXTS, PATH, rng) for _ in range(4000))
+    share = {text: n / 4000 for text, n in count.items()}
+    assert share["red apple"] == pytest.approx(0.4, abs=0.03)
+    assert share["food fruit: red apple"] == pytest.approx(0.1, abs=0.02)
+    assert share["food and drink"] == pytest.approx(0.1, abs=0.02)
+    assert share["food fruit"] == pytest.approx(0.2, abs=0.03)
+    assert share["red apple, fruit"] + share["red apple, food"] == pytest.approx(0.1, abs=0.02)
+    assert {"fruit", "food", "fruit, food", "food, fruit"} <= set(share)
+
+
+def test_a_record_with_a_caption_alone_gives_that_caption():
+    mix, rng = CaptionMix(CaptionConfig(template=0), TEMPLATES), np.random.default_rng(0)
+    assert {mix.draw(("a dog",), (), rng) for _ in range(50)} == {"a dog"}
+
+
+def test_templates_wrap_their_share():
+    mix, rng = CaptionMix(CaptionConfig(template=0.5), TEMPLATES), np.random.default_rng(0)
+    drawn = [mix.draw(("a dog",), (), rng) for _ in range(2000)]
+    assert sum(d != "a dog" for d in drawn) / 2000 == pytest.approx(0.5, abs=0.04)
+    assert set(drawn) == {"a dog"} | {t.format("a dog") for t in TEMPLATES}
+
+
+def test_fill_keeps_braces_of_the_text_and_refuses_a_template_without_a_slot():
+    assert fill("{x}", ("a {}",)) == ["a {x}"]
+    with pytest.raises(ValueError, match=r"no \{\}"):
+        fill("dog", ("a picture",))
+
+
+def config(**changes) -> TrainConfig:
+    return dataclasses.replace(TrainConfig(batch_size=16), **changes)
+
+
+def test_a_batch_is_a_function_of_seed_and_step(corpus, tokenizer):
+    batches = Batches(corpus, config(), tokenizer)
+    walked = [batches.at(step) for step in range(3 * batches.per_epoch)]
+    fresh = Batches(corpus, config(geometry="clip", lr=1.0), tokenizer)
+    for step in (2 * batches.per_epoch + 1, 0, 3):
+        again = fresh.at(step)
+        assert torch.equal(walked[step].pixels, again.pixels)
+        assert torch.equal(walked[step].ids, again.ids)
+        assert torch.equal(walked[step].index, again.index)
+    other = Batches(corpus, config(seed=1), tokenizer).at(0)
+    assert not torch.equal(walked[0].index, other.index)
+
+
+def test_an_epoch_visits_every_item_at_most_once(corpus, tokenizer):
+    batches = Batches(corpus, config(), tokenizer)
+    items = len(set(corpus.ids))
+    for epoch in range(2):
+        seen = [
+            corpus.ids[row]
+            for place in range(batches.per_epoch)
+            for row in batches.at(epoch * batches.per_epoch + place).index
+        ]
+        assert len(seen) == len(set(seen)) == items // 16 * 16
+
+
+def test_a_batch_larger_than_the_data_is_refused(corpus, tokenizer):
+    with pytest.raises(RequestError, match="batch_size 5000 is larger than the data"):
+        Batches(corpus, config(batch_size=5000), tokenizer)
