@@ -1,8 +1,9 @@
 """Rebuild the embedded emoji set: `python -m geomclip.data.build_emoji --cache DIR [--out DIR]`.
 
-Every drawing is rasterised at 256 x 256, reduced to 32 x 32 (Lanczos), quantised to 64 colours with alpha and written as an
-optimised PNG, beside a JSON of its name, keywords, group and subgroup: one webdataset shard (`.tar.gz`) a vendor. The
-bytes depend on the inputs and on the versions of the tools, which manifest.json records; needs the extra `build`, npm and apt-get.
+Every drawing is rasterised at 256 x 256, reduced to 32 x 32 (Lanczos), quantised to 64 colours with
+alpha and written as an optimised PNG, beside a JSON of its name, keywords, group and subgroup: one
+webdataset shard (`.tar.gz`) a vendor. The bytes depend on the inputs and on the versions of the
+tools, which manifest.json records. Needs the extra `build`, npm, apt-get and dpkg-deb.
 """
 
 import argparse
@@ -64,7 +65,7 @@ def rasterise(icon: Icon) -> bytes:
 
 
 def write_shard(path: Path, samples: Sequence[tuple[Emoji, bytes]]) -> None:
-    """A webdataset shard whose bytes depend on the samples only: no times, owners or file names in it."""
+    """A webdataset shard whose bytes depend on the samples only: it records no times and owners."""
     tar_bytes = io.BytesIO()
     with tarfile.open(fileobj=tar_bytes, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for emoji, png in samples:

@@ -1,8 +1,9 @@
 """The sources of the embedded emoji set: fetched by package name, checked, parsed. Build time only.
 
-Artwork comes from the Iconify JSON packages, which hold one vendor each in one layout: `icons.json` (the body of every
-SVG, and aliases that may turn or mirror it) and, for the sets in use today, `chars.json` (code points -> icon name).
-Names and hierarchy are those of Unicode's emoji-test.txt, keywords those of CLDR's English annotations.
+Artwork comes from the Iconify JSON packages, which hold one vendor each in one layout: `icons.json`
+(the body of every SVG, and aliases that may turn or mirror it) and, for the sets in use today,
+`chars.json` (code points -> icon name). Names and hierarchy are those of Unicode's emoji-test.txt,
+keywords those of CLDR's English annotations.
 """
 
 import hashlib
@@ -89,7 +90,8 @@ HIERARCHY = Package(
 
 EMOJI_TEST = "./usr/share/unicode/emoji/emoji-test.txt"
 
-# Vendors draw nearly the same flag, and two vendors draw none; disputed territories do not belong in a default data set.
+# Vendors draw nearly the same flag, and two of them draw none; disputed territories do not belong
+# in a default data set.
 DROPPED_SUBGROUPS = ("country-flag", "subdivision-flag")
 SKIN_TONES = range(0x1F3FB, 0x1F400)
 VARIATION_SELECTOR = 0xFE0F
@@ -98,7 +100,7 @@ JOINER = 0x200D
 
 @dataclass(frozen=True)
 class Emoji:
-    """One emoji of Unicode's list, with its keywords; `id` is its code points in hexadecimal, joined by "-"."""
+    """One emoji of Unicode's list, with its keywords. `id` is its code points in hexadecimal."""
 
     codes: tuple[int, ...]
     name: str
@@ -129,7 +131,10 @@ def hex_name(codes: tuple[int, ...]) -> str:
 
 
 def fetch(package: Package, cache: Path) -> Path:
-    """The package's file in `cache`, fetched first if it is not there. Raises GeomclipError where its sha256 differs."""
+    """The package's file in `cache`, fetched first if it is not there.
+
+    Raises GeomclipError where it can't be fetched or its sha256 differs.
+    """
     path = cache / package.file
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
@@ -138,7 +143,7 @@ def fetch(package: Package, cache: Path) -> Path:
     if digest != package.sha256:
         raise GeomclipError(
             f"{path}: sha256 is {digest}, expected {package.sha256}",
-            f"Delete the file and try again; {package.name} {package.version} may have been replaced.",
+            f"Delete it and try again; {package.name} {package.version} may have been replaced.",
         )
     return path
 
@@ -186,7 +191,7 @@ def read_member(archive: Path, member: str) -> bytes:
 
 
 def parse_emoji_test(text: str) -> list[Emoji]:
-    """Fully qualified emoji without skin tones, country and subdivision flags, in Unicode's order."""
+    """Fully qualified emoji without skin tones and without flags of places, in Unicode's order."""
     emoji = []
     group = subgroup = ""
     for line in text.splitlines():
@@ -210,7 +215,7 @@ def parse_emoji_test(text: str) -> list[Emoji]:
 def add_keywords(emoji: list[Emoji], annotations: dict[str, dict[str, list[str]]]) -> list[Emoji]:
     """Each emoji with its CLDR keywords, lower-cased, without its own name.
 
-    The annotations know no joined sequences (their keywords are derived); these take their parts' keywords.
+    The annotations know no joined sequences; these take their parts' keywords, in order.
     """
     return [Emoji(e.codes, e.name, e.group, e.subgroup, _keywords(e, annotations)) for e in emoji]
 
@@ -241,7 +246,7 @@ def load_emoji_list(cache: Path) -> list[Emoji]:
 
 @dataclass(frozen=True)
 class Icon:
-    """One drawing: an SVG document on a square canvas, then mirrored, then turned clockwise by quarters."""
+    """One drawing: an SVG on a square canvas, then mirrored, then turned clockwise by quarters."""
 
     svg: str
     mirror_x: bool = False
@@ -250,7 +255,10 @@ class Icon:
 
 
 class IconSet:
-    """One vendor's drawings, by code points or, where the package has no table of them, by the slug of the name."""
+    """One vendor's drawings.
+
+    They are found by code points or, where the package has no table of these, by the name's slug.
+    """
 
     def __init__(self, icons: dict[str, Any], chars: dict[str, str]) -> None:
         self._icons = icons
@@ -280,7 +288,7 @@ class IconSet:
         aliases = self._icons.get("aliases", {})
         while name in aliases:
             alias = aliases[name]
-            # Mirrors of a mirrored parent cancel; no alias of these five sets is turned and then mirrored.
+            # Two mirrors cancel. No alias of these five sets is turned and then mirrored.
             mirror_x ^= alias.get("hFlip", False)
             mirror_y ^= alias.get("vFlip", False)
             turns += alias.get("rotate", 0)
@@ -294,8 +302,9 @@ class IconSet:
         }
         # A square canvas and the default preserveAspectRatio letterbox what is not square.
         svg = (
-            '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="256" '
-            f'height="256" viewBox="{box["left"]} {box["top"]} {box["width"]} {box["height"]}">'
+            '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+            'width="256" height="256" '
+            f'viewBox="{box["left"]} {box["top"]} {box["width"]} {box["height"]}">'
             f"{icon['body']}</svg>"
         )
         return Icon(svg, mirror_x, mirror_y, turns % 4)
@@ -304,8 +313,8 @@ class IconSet:
 def slug(name: str) -> str:
     """Iconify's spelling of a name: "man’s shoe" -> "mans-shoe", "keycap: *" -> "keycap-asterisk".
 
-    "#" becomes "hash", which both sets that are looked up by slug call "pound": they count as having no such drawing,
-    as in the published counts of this data set.
+    "#" becomes "hash", but the two sets that are looked up by slug call it "pound": they count as
+    having no such drawing, and the counts of this data set are fixed.
     """
     name = name.replace("*", "asterisk").replace("#", "hash").replace("’", "")
     ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()

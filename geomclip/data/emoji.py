@@ -1,7 +1,8 @@
-"""The embedded emoji set: 1,609 emoji in five renditions, 7,081 pictures of 32 x 32, named and ordered by Unicode.
+"""The embedded emoji set: 1,609 emoji in five renditions, 7,081 pictures of 32 x 32.
 
-Records carry the name and CLDR's keywords as texts and (group, subgroup, name) as label path. Two things are never trained
-on: the rendition Twemoji, and the tenth of the emoji that `is_novel`. Licences: emoji/NOTICE and emoji/LICENSES.
+Records carry the emoji's name and keywords (Unicode, CLDR) as texts and (group, subgroup, name) as
+label path. Two things are never trained on: the rendition Twemoji, and the tenth of the emoji that
+`is_novel`. Licences: emoji/NOTICE and emoji/LICENSES.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ from typing import Any, Literal
 
 import torch
 
+from geomclip.data.prompts import EVALUATION_TEMPLATES
 from geomclip.data.record import Corpus, Record
 from geomclip.data.splits import EvalSplit, Splits, hashed_tenth
 from geomclip.errors import GeomclipError
@@ -22,13 +24,6 @@ from geomclip.errors import GeomclipError
 FOLDER = Path(__file__).parent / "emoji"
 
 LEVELS = ("group", "subgroup", "name")
-TEMPLATES = (
-    "{}",
-    "a picture of {}",
-    "an emoji of {}",
-    "an icon of {}",
-    "a drawing of {}",
-)
 
 
 @dataclass(frozen=True)
@@ -65,12 +60,17 @@ def is_novel(id: str) -> bool:
 
 
 def label_text(label: str) -> str:
-    """A Unicode label as text: "Animals & Nature" -> "animals and nature", "face-smiling" -> "face smiling"."""
+    """A Unicode label as text: "Animals & Nature" -> "animals and nature"; "-" becomes a space."""
     return label.lower().replace("-", " ").replace("&", "and")
 
 
 def read_rendition(name: str) -> Iterator[Record]:
-    """The records of one rendition, in Unicode's order. Raises GeomclipError where the shard is damaged."""
+    """The records of one rendition, in Unicode's order.
+
+    Raises GeomclipError where the shard is damaged, ValueError for an unknown name.
+    """
+    if name not in RENDITIONS:
+        raise ValueError(f"unknown rendition {name!r}; one of {', '.join(RENDITIONS)}")
     rendition = RENDITIONS[name]
     data = (FOLDER / rendition.shard).read_bytes()
     if hashlib.sha256(data).hexdigest() != rendition.sha256:
@@ -78,7 +78,8 @@ def read_rendition(name: str) -> Iterator[Record]:
             f"{FOLDER / rendition.shard} is damaged: its checksum is not the recorded one",
             "Reinstall geomclip, or rebuild it with python -m geomclip.data.build_emoji.",
         )
-    # A shard is a plain tar of pairs <id>.png, <id>.json. Importing webdataset takes longer than reading all five so.
+    # A shard of ours is a tar of pairs <id>.png, <id>.json; tarfile reads all five in less time
+    # than importing webdataset takes.
     with tarfile.open(fileobj=BytesIO(data), mode="r:gz") as tar:
         png = b""
         for member in tar:
@@ -95,10 +96,15 @@ def read_rendition(name: str) -> Iterator[Record]:
 def load_emoji(size: int = 32, *, protocol: Literal["final", "tuning"] = "final") -> Splits:
     """The emoji set, split.
 
-    "final" trains on four renditions without the novel emoji (4,985 pictures) and asks in the pool of all 1,609 Twemoji:
-    `heldout_rendition` for the 1,462 trained emoji, `heldout_emoji` for the 147 novel ones. "tuning" is for choosing
-    hyper-parameters and never reads Twemoji: it holds out Noto v1 and asks `validation` for its trained emoji.
+    "final" trains on four renditions without the novel emoji (4,985 pictures) and asks in the pool
+    of all 1,609 Twemoji: `heldout_rendition` for the 1,462 trained emoji, `heldout_emoji` for the
+    147 novel ones. "tuning" is for choosing hyper-parameters and never reads Twemoji: it holds out
+    Noto v1 and asks `validation` for the 1,109 of its 1,216 emoji that are trained on.
+
+    Args:
+        size: side of the pictures in pixels; 32 is their own, others are scaled from it.
     """
+    trained: tuple[str, ...]
     if protocol == "final":
         trained, held_out = ("noto", "noto-v1", "fluent", "emojione"), "twemoji"
     elif protocol == "tuning":
@@ -119,9 +125,9 @@ def load_emoji(size: int = 32, *, protocol: Literal["final", "tuning"] = "final"
         },
         name="emoji" if protocol == "final" else "emoji-tuning",
         levels=LEVELS,
-        templates=TEMPLATES,
+        templates=EVALUATION_TEMPLATES,
         description=(
-            f"{len(train):,} drawings of emoji by {len(trained)} vendors; asked about {RENDITIONS[held_out].title}, "
-            "a rendition that is not trained on"
+            f"{len(train):,} emoji drawings in {len(trained)} renditions; asked about "
+            f"{RENDITIONS[held_out].title}, which is not trained on"
         ),
     )

@@ -1,4 +1,4 @@
-"""One record of a data set (a picture, its texts, its label path), and the decoded set that training and evaluation use."""
+"""One record of a data set (a picture, texts, a label path), and the whole set decoded."""
 
 import io
 import warnings
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from geomclip.errors import RequestError
 
-# A few kilobytes can claim gigapixels. Cameras stay below this; whoever has larger pictures has to shrink them first.
+# A few kilobytes can claim gigapixels. Cameras stay below this.
 MAX_PIXELS = 100_000_000
 
 
@@ -31,7 +31,7 @@ class Record:
         image: the encoded picture (PNG, JPEG, ...), or its path.
         texts: captions, the most specific first.
         path: label path, the most general first, such as (group, subgroup, name).
-        source: where it comes from, for messages ("train.csv row 12") and to tell renditions apart ("noto").
+        source: where it comes from: "train.csv row 12", or the rendition ("noto").
     """
 
     id: str
@@ -58,10 +58,14 @@ class BadRecord:
 
 
 def decode_image(data: bytes | Path, size: int) -> UInt8[Tensor, "4 {size} {size}"]:
-    """Decode a picture to RGBA in [0, 255], scaled into a square with a transparent border where it is not square.
+    """Decode a picture to RGBA in [0, 255], scaled into a square.
 
-    The EXIF orientation is applied; of an animation the first frame is taken. Raises BadImage with the reason for what
-    is missing, no picture, truncated, or larger than MAX_PIXELS (checked before any pixel is decoded).
+    Where it is not square the border is transparent. The EXIF orientation is applied; of an
+    animation the first frame is taken.
+
+    Raises:
+        BadImage: it is missing, no picture, damaged, or has more than MAX_PIXELS pixels (checked
+            before any of them is decoded); the message is the reason.
     """
     from PIL import Image, ImageOps
 
@@ -75,13 +79,13 @@ def decode_image(data: bytes | Path, size: int) -> UInt8[Tensor, "4 {size} {size
         raise BadImage("the file is empty")
     try:
         with warnings.catch_warnings():
-            # Pillow warns of bombs by its own limit; ours decides. Warnings about odd metadata don't concern the picture.
+            # Pillow warns of bombs by its own limit, where ours decides, and of odd metadata.
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(raw)) as image:
                 width, height = image.size
                 if width * height > MAX_PIXELS:
                     raise BadImage(_too_large(f"{width} x {height}"))
-                # JPEG only: decodes at a fraction of the size where that is still at least twice what is needed.
+                # JPEG only: decodes a fraction of the pixels, at least twice what is needed.
                 image.draft(None, (2 * size, 2 * size))
                 image.load()
                 return _letterbox(_to_rgba(ImageOps.exif_transpose(image)), size)
@@ -119,7 +123,7 @@ def _letterbox(image, size: int) -> Tensor:  # type: ignore[no-untyped-def]
     if (width, height) != (size, size):
         scale = size / max(width, height)
         width, height = max(1, round(width * scale)), max(1, round(height * scale))
-        # Pillow premultiplies alpha for this, so that transparent pixels lend no colour to their neighbours.
+        # Pillow premultiplies alpha for this: transparent pixels lend their neighbours no colour.
         image = image.resize((width, height), Image.Resampling.BICUBIC)
     out = np.zeros((4, size, size), dtype=np.uint8)
     top, left = (size - height) // 2, (size - width) // 2
@@ -147,7 +151,8 @@ class Corpus:
         for name in ("ids", "texts", "paths", "sources"):
             if len(getattr(self, name)) != n:
                 raise ValueError(
-                    f"Corpus: one entry a picture, got {n} images and {len(getattr(self, name))} {name}"
+                    f"Corpus: one entry a picture, got {n} images and "
+                    f"{len(getattr(self, name))} {name}"
                 )
 
     def __len__(self) -> int:
@@ -190,8 +195,11 @@ class Corpus:
         """Decode records to `size` x `size`; returns the set and what was left out of it.
 
         Args:
-            on_bad: "raise" raises RequestError at the first bad record, "skip" leaves them out and lists them.
+            on_bad: "raise" stops at the first bad record, "skip" leaves them out and lists them.
             progress: called after every record with the number of records read so far.
+
+        Raises:
+            RequestError: a record is bad and `on_bad` is "raise".
         """
         images: list[Tensor] = []
         good: list[Record] = []

@@ -31,8 +31,8 @@ class EvalSplit:
         low, high = int(self.query.min()), int(self.query.max())
         if low < 0 or high >= len(self.pool):
             raise ValueError(
-                f"EvalSplit {self.name!r}: queries are rows of the pool, 0 to {len(self.pool) - 1}, "
-                f"got {low} to {high}"
+                f"EvalSplit {self.name!r}: queries are rows of the pool, 0 to "
+                f"{len(self.pool) - 1}, got {low} to {high}"
             )
 
 
@@ -44,8 +44,8 @@ class Splits:
         train: what the encoders see.
         evaluation: the splits by name.
         name: short name of the data set, as in results.
-        levels: names of the entries of the label paths, the most general first; () where there are no paths.
-        templates: prompt templates with one "{}", for training captions and for class prototypes; "{}" is the bare text.
+        levels: names of the label paths' entries, the most general first; () without paths.
+        templates: prompts with one "{}" that class prototypes are averaged over.
         description: a sentence for reports.
     """
 
@@ -71,7 +71,7 @@ def hashed_tenth(id: str) -> bool:
 
 
 def hashed_share(id: str) -> float:
-    """The id's place in [0, 1), uniform over ids and the same on every machine and in every order."""
+    """The id's place in [0, 1), uniform over ids and the same everywhere and in every order."""
     return int.from_bytes(hashlib.sha256(id.encode("utf-8")).digest()[:6], "big") / 2**48
 
 
@@ -97,8 +97,9 @@ def split_by_hash(
     validation = [i for i, out in enumerate(held_out) if out]
     if not train or not validation:
         raise RequestError(
-            f"{name}: {len(corpus)} records leave {len(train)} for training and {len(validation)} for validation",
-            "Give more records, another share, or validation data of its own with --val-data.",
+            f"{name}: {len(corpus)} records leave {len(train)} for training and {len(validation)} "
+            "for validation",
+            "Give more records, another share, or validation data of its own (val_data).",
         )
     return with_validation(
         corpus.subset(train),
