@@ -9,7 +9,7 @@ class DataConfig:
     """Where pictures and captions come from. The default is the embedded emoji set."""
 
     source: str = "emoji"
-    """`emoji`, or a path: csv/tsv, image folder, webdataset tars (brace patterns), COCO/Karpathy json."""
+    """`emoji`, or a path: csv/tsv, image folder, webdataset tars ({00000..00041}.tar), COCO json."""
     val_data: str = ""
     """A second path to validate on; without it a hash of the id holds out `val_fraction`."""
     image_column: str = ""
@@ -22,12 +22,18 @@ class DataConfig:
     """Columns of a csv/tsv that form the label path, most general first."""
     separator: str = ""
     """Field separator of a csv/tsv; found from the header when empty."""
+    encoding: str = "utf-8"
+    """Encoding of a csv/tsv and of caption files, such as `latin-1` or `utf-16`."""
+    image_folder: str = ""
+    """Folder that relative picture paths of a csv/tsv or json start from; found when empty."""
     skip_bad: bool = False
     """Leave unreadable rows out (counted and reported) instead of stopping."""
     val_fraction: float = 0.1
-    """Share of the ids held out for validation when there is no `val_data`."""
+    """Share of the ids held out when there is no `val_data` and the data name no splits."""
+    val_split: Literal["val", "test"] = "val"
+    """The split to validate on where the data name theirs (Karpathy json, a `split` column)."""
     protocol: Literal["final", "tuning"] = "final"
-    """Emoji set: `final` trains on four renditions and tests on Twemoji; `tuning` trains on three and
+    """Emoji: `final` trains on four renditions and tests on Twemoji; `tuning` trains on three and
     validates on Noto v1, so that no choice of recipe ever sees the test rendition."""
     allow_pipe: bool = False
     """Allow `pipe:` shards, which run a shell command."""

@@ -1,0 +1,220 @@
+"""Data from a path: which reader it takes, and what becomes training and validation.
+
+Decoded pictures are held in memory (4 bytes a pixel: a million of 32 x 32 take 4 GB); streaming is
+not built yet.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+from geomclip.data.config import DataConfig
+from geomclip.data.emoji import load_emoji
+from geomclip.data.files import IMAGE_SUFFIXES, Item, is_url
+from geomclip.data.read_coco import read_coco
+from geomclip.data.read_csv import NOT_UTF8, read_csv
+from geomclip.data.read_folder import read_folder
+from geomclip.data.read_tar import TAR_SUFFIXES, expand, read_tars
+from geomclip.data.record import BadRecord, Corpus, Record
+from geomclip.data.splits import Splits, split_by_hash, with_validation
+from geomclip.errors import RequestError
+
+log = logging.getLogger(__name__)
+
+Format = Literal["csv", "folder", "tar", "json"]
+
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
+TEMPLATES = ("{}", "a picture of {}", "a photo of {}")
+
+_FORMATS = "Known are csv/tsv, folders of pictures, webdataset tars, COCO and Karpathy json."
+
+
+def load(
+    config: DataConfig, image_size: int, *, progress: Callable[[int], None] | None = None
+) -> Splits:
+    """The data set that `config` names: the embedded emoji (source "emoji") or the user's own."""
+    if config.source == "emoji":
+        return load_emoji(image_size, protocol=config.protocol)
+    return load_source(config, image_size, progress=progress)
+
+
+def load_source(
+    config: DataConfig, image_size: int, *, progress: Callable[[int], None] | None = None
+) -> Splits:
+    """Read and decode the user's data; training set and the split "validation".
+
+    Validation is `config.val_data`, else the split `config.val_split` where the data name splits
+    (the other of val and test is not read), else the ids whose hash falls into
+    `config.val_fraction`. Rows that can't be used raise RequestError with their number; under
+    `config.skip_bad` they are left out, and a warning is logged that counts them.
+
+    Args:
+        progress: called after every record with the number read so far.
+    """
+    corpus, split_of = _decode(config, image_size, progress)
+    name = name_of(config.source)
+    about: dict[str, Any] = {
+        "name": name,
+        "levels": _levels(corpus, config),
+        "templates": TEMPLATES,
+        "description": f"{len(corpus):,} pictures of {config.source}",
+    }
+    if config.val_data:
+        other = replace(config, source=config.val_data, val_data="")
+        validation, _ = _decode(other, image_size, progress)
+        return with_validation(corpus, validation, **about)
+    held_out = [i for i, id in enumerate(corpus.ids) if split_of[id] == config.val_split]
+    if not held_out:
+        return split_by_hash(corpus, config.val_fraction, **about)
+    out = set(held_out)
+    train = [i for i in range(len(corpus)) if i not in out]
+    return with_validation(corpus.subset(train), corpus.subset(held_out), **about)
+
+
+def read_source(config: DataConfig) -> Iterator[Record | BadRecord]:
+    """The records of `config.source`, undecoded, with what is wrong beside them; every id once.
+
+    Raises RequestError where the source as a whole can't be used.
+    """
+    for item in read_items(config):
+        yield item if isinstance(item, BadRecord) else item[0]
+
+
+def read_items(config: DataConfig) -> Iterator[Item]:
+    """As `read_source`, with the name of the split beside each record."""
+    first: dict[str, str] = {}
+    for item in _read(config):
+        if isinstance(item, tuple):
+            record = item[0]
+            if record.id in first:
+                item = BadRecord(
+                    record.source, f"duplicate id: {record.id} (first: {first[record.id]})"
+                )
+            else:
+                first[record.id] = record.source
+        yield item
+
+
+def sniff(source: str) -> Format:
+    """The format of a path, from its name and what lies there. Raises RequestError for others."""
+    if not source:
+        raise RequestError("the path of the data is empty", "Give --data PATH, or leave it out.")
+    if source.startswith("pipe:") or is_url(source):
+        return "tar"
+    lower = source.lower()
+    if lower.endswith(TAR_SUFFIXES):
+        return "tar"
+    path = Path(source)
+    if path.is_dir():
+        return "tar" if _shards_in(path) else "folder"
+    if not path.exists():
+        raise RequestError(
+            f"{source}: there is no such file or folder", f"Check the path. {_FORMATS}"
+        )
+    if lower.endswith(TABLE_SUFFIXES):
+        return "csv"
+    if lower.endswith(".json"):
+        return "json"
+    if lower.endswith((".parquet", ".jsonl", ".arrow", ".zip")):
+        way = (
+            "Unpack it."
+            if lower.endswith(".zip")
+            else "Write it as csv with the columns filepath and title."
+        )
+        raise RequestError(f"{source}: {path.suffix} is not read", f"{way} {_FORMATS}")
+    raise RequestError(f"{source}: not a known kind of data", _FORMATS)
+
+
+def name_of(source: str) -> str:
+    """A short name of the data for results: the last part of the path without suffix or pattern."""
+    return Path(source).name.split(".")[0].split("{")[0].strip("-_*") or "data"
+
+
+def describe_bad(bad: list[BadRecord], total: int) -> tuple[str, str]:
+    """The two lines of the error for bad rows: the first; their number and the way out."""
+    what = f"{bad[0].where}: {bad[0].reason}"
+    count = f"{len(bad):,} of {total:,} rows {'is' if len(bad) == 1 else 'are'} bad"
+    if bad[0].reason.startswith("not UTF-8"):
+        return what, f"{count}. {NOT_UTF8}"
+    return what, f"{count}; --data.skip-bad leaves them out, `geomclip data check` lists them."
+
+
+def _read(config: DataConfig) -> Iterator[Item]:
+    path = Path(config.source)
+    kind = sniff(config.source)
+    try:
+        if kind == "csv":
+            yield from read_csv(path, config)
+        elif kind == "json":
+            yield from read_coco(path, config)
+        elif kind == "folder":
+            yield from read_folder(path, config)
+        else:
+            shards = _shards_in(path) if path.is_dir() else expand(config.source)
+            yield from read_tars(shards, config)
+    except OSError as error:
+        raise RequestError(
+            f"{error.filename or path} can't be read: {error.strerror or error}",
+            "Check its permissions.",
+        ) from error
+    except LookupError as error:
+        if "unknown encoding" not in str(error):
+            raise
+        raise RequestError(str(error), "utf-8, latin-1, cp1252 and utf-16 are usual.") from None
+
+
+def _shards_in(folder: Path) -> list[str]:
+    """The tars at the top of a folder, where it holds tars and no pictures."""
+    try:
+        names = sorted(path.name for path in folder.iterdir())
+    except OSError as error:
+        raise RequestError(
+            f"{folder} can't be listed: {error.strerror}", "Check its permissions."
+        ) from None
+    if any(name.lower().endswith(IMAGE_SUFFIXES) for name in names):
+        return []
+    return [str(folder / name) for name in names if name.lower().endswith(TAR_SUFFIXES)]
+
+
+def _decode(
+    config: DataConfig, image_size: int, progress: Callable[[int], None] | None
+) -> tuple[Corpus, dict[str, str]]:
+    """The decoded records of one source and the split of each id."""
+    split_of: dict[str, str] = {}
+    wanted = ("", "train", config.val_split)
+    total = 0
+
+    def records() -> Iterable[Record | BadRecord]:
+        nonlocal total
+        for item in read_items(config):
+            if isinstance(item, BadRecord):
+                total += 1
+                yield item
+            elif item[1] in wanted:
+                total += 1
+                split_of[item[0].id] = item[1]
+                yield item[0]
+
+    # All are read before the first bad one is an error: whoever mends one wants to know how many
+    # there are.
+    corpus, bad = Corpus.from_records(records(), image_size, on_bad="skip", progress=progress)
+    if bad and not (config.skip_bad and len(corpus)):
+        raise RequestError(*describe_bad(bad, total))
+    if not len(corpus):
+        raise RequestError(f"{config.source} holds no records", f"Check the path. {_FORMATS}")
+    if bad:
+        what, _ = describe_bad(bad, total)
+        log.warning(
+            "%s: left out %d of %d rows; the first: %s", config.source, len(bad), total, what
+        )
+    return corpus, split_of
+
+
+def _levels(corpus: Corpus, config: DataConfig) -> tuple[str, ...]:
+    """Names of the label path's entries: the columns', or class, or level_1, ... from the top."""
+    depth = max((len(path) for path in corpus.paths), default=0)
+    if config.label_columns:
+        return config.label_columns
+    return ("class",) if depth == 1 else tuple(f"level_{i}" for i in range(1, depth + 1))
