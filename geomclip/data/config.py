@@ -9,7 +9,7 @@ class DataConfig:
     """Where pictures and captions come from. The default is the embedded emoji set."""
 
     source: str = "emoji"
-    """`emoji`, or a path: csv/tsv, image folder, webdataset tars ({00000..00041}.tar), COCO json."""
+    """`emoji`, or a path: csv/tsv, image folder, webdataset tars ({0000..0041}.tar), COCO json."""
     val_data: str = ""
     """A second path to validate on; without it a hash of the id holds out `val_fraction`."""
     image_column: str = ""

@@ -1,0 +1,90 @@
+"""What the commands share: common flags, short spellings, parsing by tyro. Loads no torch."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import tyro
+
+from geomclip.data.config import DataConfig
+from geomclip.errors import RequestError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Common:
+    """Flags of every command."""
+
+    json: bool = False
+    """Write the result to stdout as one JSON object."""
+    quiet: bool = False
+    """No progress and no notes on stderr."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+
+# As in the author's fork of open_clip.
+SPELLINGS = {"--entailment-weight": "--entailment"}
+
+
+def parse(options: type[T], argv: Sequence[str], *, prog: str, default: T | None = None) -> T:
+    """Parse flags into a dataclass. Raises SystemExit(2) with the choices for a bad value."""
+    return tyro.cli(
+        options,
+        args=list(argv),
+        prog=prog,
+        default=default,
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
+
+
+def spell_out(argv: Sequence[str]) -> list[str]:
+    """Short and foreign spellings as the full ones: --data PATH is --data.source PATH, --skip-bad
+    is --data.skip-bad, and so on for every field of DataConfig."""
+    spellings = dict(SPELLINGS)
+    for field in dataclasses.fields(DataConfig):
+        name = field.name.replace("_", "-")
+        spellings[f"--{name}"] = f"--data.{name}"
+    spellings["--data"] = "--data.source"
+    out = []
+    for token in argv:
+        flag, equals, value = token.partition("=")
+        full = spellings.get(flag.replace("_", "-")) if flag.startswith("--") else None
+        out.append(f"{full}{equals}{value}" if full else token)
+    return out
+
+
+def peek(argv: Sequence[str], flag: str) -> str | None:
+    """The last value given for a flag, before anything is parsed; None where it isn't given."""
+    value = None
+    for i, token in enumerate(argv):
+        if token == flag and i + 1 < len(argv):
+            value = argv[i + 1]
+        elif token.startswith(f"{flag}="):
+            value = token.removeprefix(f"{flag}=")
+    return value
+
+
+def guard_pipes(data: DataConfig, argv: Sequence[str]) -> DataConfig:
+    """`allow_pipe` only where this command line says so: a file must not allow its own commands."""
+    if data.allow_pipe and "--data.allow-pipe" not in [t.replace("_", "-") for t in argv]:
+        return dataclasses.replace(data, allow_pipe=False)
+    return data
+
+
+def comma_list(text: str, flag: str) -> list[str]:
+    """The entries of "a,b,c". Raises RequestError for an empty or a repeated entry."""
+    entries = [entry.strip() for entry in text.split(",")]
+    if not all(entries):
+        raise RequestError(f'{flag} "{text}" has an empty entry', "Separate entries by one comma.")
+    repeated = sorted({entry for entry in entries if entries.count(entry) > 1})
+    if repeated:
+        raise RequestError(f'{flag} "{text}" names {repeated[0]} twice', "Name each once.")
+    return entries
+
+
+def replace(options: T, **changes: Any) -> T:
+    """`dataclasses.replace` for any dataclass type."""
+    return dataclasses.replace(options, **changes)  # type: ignore[type-var]
