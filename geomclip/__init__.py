@@ -1,6 +1,6 @@
 """Contrastive learning over curved spaces: CLIP, EuCLIP, MERU, and the tools to compare them.
 
-Names are resolved on first use (PEP 562), so that `import geomclip` and the command line load no torch.
+Names are resolved on first use (PEP 562): `import geomclip` and the command line load no torch.
 """
 
 import importlib

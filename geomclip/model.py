@@ -102,7 +102,7 @@ class ContrastiveModel(nn.Module):
 
 
 def build_image_tower(config: ModelConfig) -> nn.Module:
-    """The image tower that a configuration describes, freshly initialised from torch's generator."""
+    """The image tower of a configuration, freshly initialised from torch's generator."""
     image = config.image
     if image.kind == "convnet":
         return ConvNet(
@@ -126,7 +126,7 @@ def build_image_tower(config: ModelConfig) -> nn.Module:
 
 
 def build_text_tower(config: ModelConfig, *, vocab_size: int, eot: int) -> TextTransformer:
-    """The text tower that a configuration describes, freshly initialised from torch's generator."""
+    """The text tower of a configuration, freshly initialised from torch's generator."""
     text = config.text
     return TextTransformer(
         context_length=text.context_length,

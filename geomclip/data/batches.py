@@ -1,7 +1,7 @@
 """The batch of a step as a pure function of (seed, step).
 
-Nothing is carried from step to step, so a resumed run needs no reader state, and every geometry of a
-comparison sees the same pictures, captions and augmentation in the same order.
+Nothing is carried from step to step, so a resumed run needs no reader state, and every geometry of
+a comparison sees the same pictures, captions and augmentation in the same order.
 """
 
 from dataclasses import dataclass

@@ -23,9 +23,7 @@ class CaptionMix:
     config: CaptionConfig
     templates: tuple[str, ...]
 
-    def draw(
-        self, texts: tuple[str, ...], path: tuple[str, ...], rng: np.random.Generator
-    ) -> str:
+    def draw(self, texts: tuple[str, ...], path: tuple[str, ...], rng: np.random.Generator) -> str:
         """One caption.
 
         Args:

@@ -45,7 +45,7 @@ def augment(
 
     angle = uniform(-config.rotate, config.rotate)
     scale = uniform(*config.scale)
-    mirror = torch.where(uniform(0, 1) < config.flip, -1.0, 1.0)
+    mirror = torch.where(uniform(0.0, 1.0) < config.flip, -1.0, 1.0)
     if flippable is not None:
         mirror = torch.where(flippable, mirror, 1.0)
     shift = uniform(-2 * config.shift, 2 * config.shift, 2)
@@ -63,24 +63,24 @@ def augment(
 
     # Opaque photographs would show the background only as borders: they get it all the same,
     # as letterboxed pictures do.
-    colour = uniform(0, 1, 3)
-    white = uniform(0, 1, 1) >= config.background
+    colour = uniform(0.0, 1.0, 3)
+    white = uniform(0.0, 1.0, 1) >= config.background
     background = torch.where(white, torch.ones_like(colour), colour)[:, :, None, None]
     rgb = rgba[:, :3] + (1 - rgba[:, 3:]) * background
 
     gray = (rgb * torch.tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
-    amount = uniform(1 - config.saturation, 1 + config.saturation, 1, 1, 1)
+    amount = uniform(1.0 - config.saturation, 1 + config.saturation, 1, 1, 1)
     rgb = gray + (rgb - gray) * amount
-    contrast = uniform(1 - config.brightness, 1 + config.brightness, 1, 1, 1)
+    contrast = uniform(1.0 - config.brightness, 1 + config.brightness, 1, 1, 1)
     mean = gray.mean((2, 3), keepdim=True)
     rgb = mean + (rgb - mean) * contrast
-    rgb = rgb * uniform(1 - config.brightness, 1 + config.brightness, 1, 1, 1)
+    rgb = rgb * uniform(1.0 - config.brightness, 1 + config.brightness, 1, 1, 1)
     rgb = rgb + uniform(-config.channel_shift, config.channel_shift, 3, 1, 1)
     return rgb.clamp(0, 1)
 
 
 def mirror_safe(texts: list[tuple[str, ...]], paths: list[tuple[str, ...]]) -> Tensor:
-    """Which pictures may be mirrored: not symbols, letters, or anything named by a direction. (n,) bool."""
+    """(n,) bool: which pictures may be mirrored; not symbols, nor what is named by a direction."""
     words = {"left", "right", "arrow", "letter", "sign", "button", "clockwise", "o’clock"}
 
     def safe(text: tuple[str, ...], path: tuple[str, ...]) -> bool:
@@ -90,5 +90,3 @@ def mirror_safe(texts: list[tuple[str, ...]], paths: list[tuple[str, ...]]) -> T
         return not words & set(name.replace("-", " ").replace(":", " ").split())
 
     return torch.tensor([safe(t, p) for t, p in zip(texts, paths, strict=True)], dtype=torch.bool)
-
-

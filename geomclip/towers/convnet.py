@@ -1,7 +1,7 @@
 """A small residual network with BatchNorm: the image tower that learns most per CPU second.
 
-One pre-activation-free residual block a stage (He et al. 2016), half the side and twice the channels
-from stage to stage, mean and max pooling side by side.
+One residual block a stage (He et al. 2016), half the side and twice the channels from stage to
+stage, mean and max pooling side by side.
 """
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut; the first convolution and the shortcut have the stride."""
+    """Two 3x3 convolutions beside a shortcut; the first of them and the shortcut have the stride."""
 
     def __init__(self, before: int, after: int, stride: int) -> None:
         super().__init__()

@@ -14,7 +14,8 @@ class TextTransformer(nn.Module):
 
     Args:
         eot: id of the end-of-text token; each row holds one.
-        final_layernorm: False replaces `ln_final` by the identity (no-final-LN of arXiv 2409.13079).
+        final_layernorm: False replaces `ln_final` by the identity
+            (the no-final-LN towers of arXiv 2409.13079).
         pool: `eot` reads the end-of-text token, `mean` the mean over the tokens up to it.
     """
 

@@ -43,7 +43,7 @@ class ResidualAttentionBlock(nn.Module):
 
 
 class Transformer(nn.Module):
-    """A stack of residual attention blocks, initialised as in CLIP (Radford et al. 2021, section 2.4)."""
+    """A stack of residual attention blocks, initialised as CLIP's (Radford et al. 2021)."""
 
     def __init__(self, width: int, layers: int, heads: int, *, quick_gelu: bool = False) -> None:
         super().__init__()

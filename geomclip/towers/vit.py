@@ -1,5 +1,6 @@
 """CLIP's vision transformer (Radford et al. 2021; Dosovitskiy et al. 2021)."""
 
+import itertools
 from typing import Literal
 
 import torch
@@ -19,7 +20,7 @@ def conv_stem(width: int, patch_size: int) -> nn.Sequential:
         raise ValueError(f"a conv stem needs a patch_size that is a power of 2, got {patch_size}")
     channels = [3] + [max(width >> (stages - 1 - i), 16) for i in range(stages)]
     layers: list[nn.Module] = []
-    for before, after in zip(channels[:-1], channels[1:], strict=True):
+    for before, after in itertools.pairwise(channels):
         layers += [
             nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False),
             nn.BatchNorm2d(after),
@@ -33,7 +34,8 @@ class VisionTransformer(nn.Module):
 
     Args:
         image_size: side s of the input, pixels; a multiple of patch_size.
-        final_layernorm: False replaces `ln_post` by the identity (no-final-LN of arXiv 2409.13079).
+        final_layernorm: False replaces `ln_post` by the identity
+            (the no-final-LN towers of arXiv 2409.13079).
         pool: `cls` reads the class token, `mean` the mean over patch tokens.
 
     Raises:

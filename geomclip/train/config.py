@@ -23,11 +23,12 @@ class ImageTowerConfig:
     """The image encoder."""
 
     kind: Literal["convnet", "vit"] = "convnet"
-    """`vit` is CLIP's vision transformer; `convnet` a small residual network that learns more per CPU second."""
+    """`vit` is CLIP's vision transformer; `convnet` a small residual network, which learns more per
+    CPU second."""
     image_size: int = 32
     """Side of the square input, pixels."""
     width: int = 32
-    """Transformer width, or channels of the ConvNet's first stage (doubled at each further stage)."""
+    """Transformer width, or channels of the ConvNet's first stage (doubled at each further one)."""
     layers: int = 3
     """Transformer blocks, or stages of the ConvNet."""
     heads: int = 4
@@ -105,7 +106,7 @@ class AugmentConfig:
     flip: float = 0.0
     """Share of pictures mirrored left-right."""
     background: float = 0.3
-    """Share of pictures with transparency that get a random colour behind them; the rest get white."""
+    """Share of pictures that get a random colour behind their transparent parts; the rest get white."""
     brightness: float = 0.15
     """Largest relative change of brightness and contrast."""
     saturation: float = 0.3
@@ -163,7 +164,7 @@ class TrainConfig:
     entailment_start: float = 0.0
     """Share of the steps before which the entailment weight is 0."""
     entailment_full: float = 0.0
-    """Share of the steps at which the entailment weight reaches lambda, rising linearly from its start."""
+    """Share of the steps at which the entailment weight reaches lambda, linearly from its start."""
     min_radius: float = 0.1
     """Cone constant K; a length in Euclidean space, dimensionless on the hyperboloid."""
     final_min_radius: float | None = None
@@ -177,7 +178,8 @@ class TrainConfig:
     device: str = "cpu"
     """Torch device."""
     threads: int = 1
-    """CPU threads; 1 gives the same numbers on every machine of a kind and the most work per CPU second."""
+    """CPU threads; 1 gives the same numbers whatever the number of cores, and the most work per CPU
+    second."""
 
     def __post_init__(self) -> None:
         if self.geometry not in GEOMETRY_NAMES:
@@ -195,7 +197,9 @@ class TrainConfig:
         for name in ("entailment", "weight_decay", "clip_norm", "min_radius", "scalar_lr"):
             value = getattr(self, name)
             if not value >= 0:
-                raise RequestError(f"{name} must not be negative, got {value}", f"Give {name} >= 0.")
+                raise RequestError(
+                    f"{name} must not be negative, got {value}", f"Give {name} >= 0."
+                )
         if self.entailment > 0 and canonical(self.geometry) in ("clip", "elliptic"):
             raise RequestError(
                 f"entailment {self.entailment}: {self.geometry} has no entailment cones",
@@ -240,7 +244,7 @@ def update(config: T, values: dict[str, Any], where: str = "configuration") -> T
 
 
 def recipe(geometry: str, *, entailment: float = 0.0) -> TrainConfig:
-    """The tuned configuration of a geometry on the embedded set (`experiments/sweep` has the sweep).
+    """The tuned configuration of a geometry on the embedded set (see `experiments/sweep`).
 
     A geometry without a file of its own takes the common settings. With entailment the settings of
     `<geometry>-entailment.toml` are laid over it.
@@ -277,11 +281,13 @@ def _cast(hint: Any, value: Any, where: str) -> Any:
         args = typing.get_args(hint)
         fixed = Ellipsis not in args
         if not isinstance(value, list | tuple) or (fixed and len(value) != len(args)):
-            raise RequestError(f"{where} is {value!r}", f"Give a list of {len(args) if fixed else 'any'} values.")
+            raise RequestError(
+                f"{where} is {value!r}", f"Give a list of {len(args) if fixed else 'any'} values."
+            )
         return tuple(_cast(args[i] if fixed else args[0], v, where) for i, v in enumerate(value))
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if isinstance(value, bool) and hint is not bool or not isinstance(value, hint):
+    if (isinstance(value, bool) and hint is not bool) or not isinstance(value, hint):
         raise RequestError(f"{where} is {value!r}", f"Give a value of type {hint.__name__}.")
     return value
 

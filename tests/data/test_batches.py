@@ -17,8 +17,8 @@ from geomclip.errors import RequestError
 from geomclip.train.config import AugmentConfig, CaptionConfig, TrainConfig
 
 STILL = AugmentConfig(
-    rotate=0, scale=(1, 1), shift=0, flip=0, background=0, brightness=0, saturation=0,
-    channel_shift=0,
+    rotate=0.0, scale=(1.0, 1.0), shift=0.0, flip=0.0, background=0.0, brightness=0.0,
+    saturation=0.0, channel_shift=0.0,
 )  # fmt: skip
 TEXTS = ("red apple", "fruit", "food")
 PATH = ("food and drink", "food fruit", "red apple")
@@ -32,7 +32,7 @@ def corpus():
 
 @pytest.fixture(scope="module")
 def tokenizer(corpus):
-    return Tokenizer.train([t for texts in corpus.texts for t in texts], vocab_size=400)
+    return Tokenizer.train([t for texts in corpus.texts for t in texts], vocab_size=700)
 
 
 def images(n: int = 4) -> torch.Tensor:
@@ -97,7 +97,7 @@ def test_caption_kinds_come_with_their_weights():
 
 
 def test_a_record_with_a_caption_alone_gives_that_caption():
-    mix, rng = CaptionMix(CaptionConfig(template=0), TEMPLATES), np.random.default_rng(0)
+    mix, rng = CaptionMix(CaptionConfig(template=0.0), TEMPLATES), np.random.default_rng(0)
     assert {mix.draw(("a dog",), (), rng) for _ in range(50)} == {"a dog"}
 
 

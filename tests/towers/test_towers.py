@@ -152,9 +152,7 @@ def test_ids_without_an_end_are_refused():
 
 
 def test_pictures_of_another_size_are_refused():
-    tower = VisionTransformer(
-        image_size=8, patch_size=4, width=8, layers=1, heads=2, embed_dim=4
-    )
+    tower = VisionTransformer(image_size=8, patch_size=4, width=8, layers=1, heads=2, embed_dim=4)
     with pytest.raises(ValueError, match="16 pixels wide, the tower takes 8"):
         tower(torch.zeros(1, 3, 16, 16))
     with pytest.raises(ValueError, match="not a multiple of patch_size"):
@@ -179,5 +177,4 @@ def test_every_parameter_of_an_image_tower_learns(kind, final_layernorm):
     assert out.shape == (4, 6)
     (out * torch.randn(4, 6)).sum().backward()
     dead = [n for n, p in tower.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
-    # A LayerNorm's shift before a linear map always learns; a conv bias before BatchNorm never does.
     assert dead == []
