@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut; the first of them and the shortcut have the stride."""
+    """Two 3x3 convolutions beside a shortcut; the first and the shortcut have the stride."""
 
     def __init__(self, before: int, after: int, stride: int) -> None:
         super().__init__()

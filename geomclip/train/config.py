@@ -106,7 +106,7 @@ class AugmentConfig:
     flip: float = 0.0
     """Share of pictures mirrored left-right."""
     background: float = 0.3
-    """Share of pictures that get a random colour behind their transparent parts; the rest get white."""
+    """Share of pictures that get a random colour behind them where they are transparent, not white."""
     brightness: float = 0.15
     """Largest relative change of brightness and contrast."""
     saturation: float = 0.3
