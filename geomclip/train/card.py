@@ -1,0 +1,104 @@
+"""The model card of a run: written from its configuration and its log, with no claim of its own."""
+
+import math
+from typing import Any
+
+from geomclip import __version__
+from geomclip.train.config import TrainConfig
+
+_CARD = """\
+---
+library_name: geomclip
+tags: [contrastive-learning, image-text, {geometry}]
+---
+
+# {geometry}, trained on {data}
+
+An image tower and a text tower trained with symmetric InfoNCE in the geometry `{geometry}`,
+{parameters:,} parameters, embeddings of dimension {dim}. Written by geomclip {version}.
+
+## Data
+
+{description}
+
+{images:,} training pictures.
+
+## Training
+
+| setting | value |
+|---|---|
+{settings}
+
+The whole configuration is in `config.toml`, every log line in `metrics.jsonl`.
+
+## Result of training
+
+| number | value |
+|---|---|
+{results}
+
+These are numbers of the training batches. This card holds no evaluation: run `geomclip evaluate`
+on this folder.
+
+## Use
+
+```python
+import geomclip
+
+model = geomclip.load("{folder}")
+points = model.encode_text(["a cat", "an animal"])  # on model.geometry.manifold
+```
+
+Pictures go in as float tensors (n, 3, {side}, {side}) with values in [0, 1], on white where
+they are transparent.
+"""
+
+
+def model_card(
+    config: TrainConfig, *, data: str, description: str, images: int, parameters: int,
+    summary: dict[str, Any], folder: str,
+) -> str:  # fmt: skip
+    """README.md of a run folder.
+
+    Args:
+        data, description: name of the data set and a sentence about it.
+        images: number of training pictures.
+        parameters: number of parameters.
+        summary: what `finished.json` holds: timings and the last record of the log.
+        folder: how the run folder is called.
+    """
+    settings = {
+        "steps": f"{config.steps:,}",
+        "batch size": f"{config.batch_size:,}",
+        "peak learning rate": f"{config.lr:g} (scalars {config.scalar_lr:g})",
+        "weight decay": f"{config.weight_decay:g}",
+        "entailment weight": f"{config.entailment:g}",
+        "image tower": f"{config.model.image.kind}, {config.model.image.image_size} px",
+        "seed": str(config.seed),
+        "device": config.device,
+    }
+    last = summary["last"]
+    results = {
+        "contrastive loss, nats": f"{last['contrastive']:.3f} (chance {last['chance']:.3f})",
+        "temperature factor exp(logit_scale)": f"{math.exp(last['logit_scale']):.3g}",
+        **{name: f"{last[name]:.3g}" for name in last if name == "c" or name.startswith("alpha_")},
+        **{f"{name} at its bound": side for name, side in last["at_bound"].items()},
+        "seconds": f"{summary['seconds']:.0f} ({summary['cpu_seconds']:.0f} CPU seconds)",
+    }
+    return _CARD.format(
+        geometry=config.geometry,
+        data=data,
+        parameters=parameters,
+        dim=config.model.embed_dim,
+        version=__version__,
+        description=description or "No description.",
+        images=images,
+        settings=_rows(settings),
+        results=_rows(results),
+        folder=folder,
+        side=config.model.image.image_size,
+    )
+
+
+def _rows(values: dict[str, str]) -> str:
+    return "\n".join(f"| {name} | {value} |" for name, value in values.items())

@@ -1,0 +1,48 @@
+"""AdamW with the exemptions from weight decay that contrastive models need."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from geomclip.geometry import Geometry
+from geomclip.train.config import TrainConfig
+
+
+def parameter_groups(
+    model: nn.Module, geometry: Geometry, config: TrainConfig
+) -> list[dict[str, Any]]:
+    """Three groups, each with its `peak_lr`: decayed, not decayed, and the geometry's scalars.
+
+    Matrices and kernels (ndim >= 2) are decayed; norms, biases and class embeddings (ndim < 2) are
+    not, as in open_clip. `logit_scale`, `log_c` and `log_alpha` have a learning rate of their own
+    and no decay: it would pull temperature and curvature towards 1. Parameters without gradient
+    are left out.
+    """
+    scalars = [p for p in geometry.scalar_parameters() if p.requires_grad]
+    taken = {id(p) for p in geometry.scalar_parameters()}
+    named = [(n, p) for n, p in model.named_parameters() if p.requires_grad and id(p) not in taken]
+    groups: list[tuple[str, list[nn.Parameter], float, float]] = [
+        ("decay", [p for _, p in named if p.ndim >= 2], config.lr, config.weight_decay),
+        ("no_decay", [p for _, p in named if p.ndim < 2], config.lr, 0.0),
+        ("scalars", scalars, config.scalar_lr, 0.0),
+    ]
+    return [
+        {"name": name, "params": params, "lr": lr, "peak_lr": lr, "weight_decay": decay}
+        for name, params, lr, decay in groups
+        if params
+    ]
+
+
+def build_optimizer(
+    model: nn.Module, geometry: Geometry, config: TrainConfig
+) -> torch.optim.Optimizer:
+    """AdamW (Loshchilov & Hutter 2019) over `parameter_groups`."""
+    groups = parameter_groups(model, geometry, config)
+    return torch.optim.AdamW(groups, betas=config.betas, eps=config.eps, fused=True)
+
+
+def set_lr(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Set every group to `factor` times its peak learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak_lr"] * factor

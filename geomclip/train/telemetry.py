@@ -1,0 +1,69 @@
+"""What a line of metrics.jsonl tells about a step."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from geomclip.geometry import Geometry
+from geomclip.losses import cone_statistics, entailment_loss
+from geomclip.train.config import TrainConfig
+from geomclip.train.log import Clock, Window
+
+# Beyond this many units of curvature radius even float64 loses the digits of a distance.
+FAR = 40.0
+
+# A loss that is not below chance after so many steps is worth a warning.
+FLAT_AFTER = 200
+
+
+def describe(
+    config: TrainConfig, step: int, window: Window, geometry: Geometry, clock: Clock
+) -> dict[str, Any]:
+    """A line of metrics.jsonl: means over the steps since the last, scalars as they are now."""
+    chance = math.log(config.batch_size)
+    return {
+        "step": step,
+        "loss": window.mean("loss"),
+        "contrastive": window.mean("contrastive"),
+        "chance": chance,
+        "flat": step >= FLAT_AFTER and window.mean("contrastive") >= chance,
+        **geometry.scalars(),
+        "at_bound": geometry.at_bound(),
+        "bounds": window.total("bound/"),
+        "far": window.total("far").get("", 0),
+        "grad_norm": window.mean("grad_norm"),
+        "samples_per_second": clock.steps_per_second(step) * config.batch_size,
+        "seconds": clock.seconds(),
+        "cpu_seconds": clock.cpu_seconds(),
+    }
+
+
+@torch.no_grad()
+def describe_cones(
+    geometry: Geometry, image: Tensor, text: Tensor, min_radius: float
+) -> dict[str, float]:
+    """Entailment of a batch, trained or not, in radians and shares; {} where there are no cones."""
+    if not geometry.has_cones:
+        return {}
+    statistics = cone_statistics(geometry.manifold, text, image, min_radius)
+    loss = entailment_loss(geometry.manifold, text, image, min_radius)
+    return {
+        "entailment": loss.item(),
+        "satisfied": statistics.satisfied,
+        "aperture": statistics.aperture,
+        "saturated": statistics.saturated,
+    }
+
+
+@torch.no_grad()
+def count_far(geometry: Geometry, *points: Tensor) -> int:
+    """How many points lie farther than 40 / sqrt(c) from the origin of a curved space.
+
+    On the sphere nothing can, in flat space nothing is lost by it: both give 0.
+    """
+    manifold = geometry.manifold
+    # A product has no c of its own; its distance is taken as it is.
+    scale = getattr(manifold, "c", torch.ones(()))
+    return sum(int((manifold.dist0(x) * scale.sqrt() > FAR).sum()) for x in points)

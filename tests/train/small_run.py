@@ -1,0 +1,85 @@
+"""A training run of seconds: 64 emoji in two renditions, towers of a few thousand parameters.
+
+As a script it trains one in a process of its own, as the command line would:
+
+    python small_run.py OUT '{"steps": 30}' [--resume] [--pause SECONDS]
+
+`--pause` sleeps after every log line: time for a signal to arrive, without any effect on numbers.
+"""
+
+import dataclasses
+import itertools
+import json
+import sys
+import time
+from typing import Any
+
+import torch
+
+from geomclip.data.emoji import LEVELS, TEMPLATES, is_novel, read_rendition
+from geomclip.data.record import Corpus
+from geomclip.data.splits import EvalSplit, Splits
+from geomclip.errors import GeomclipError
+from geomclip.train.config import ImageTowerConfig, ModelConfig, TextTowerConfig, TrainConfig
+
+ITEMS = 64
+SIDE = 16
+
+MODEL = ModelConfig(
+    embed_dim=16,
+    image=ImageTowerConfig(kind="convnet", image_size=SIDE, width=8, layers=2),
+    text=TextTowerConfig(context_length=12, vocab_size=600, width=32, layers=1, heads=2),
+)
+
+
+def config(**changes: Any) -> TrainConfig:
+    """30 steps of 16 pairs."""
+    base = TrainConfig(
+        model=MODEL, steps=30, batch_size=16, log_every=4, checkpoint_every=10, lr=5e-3
+    )
+    return dataclasses.replace(base, **changes)
+
+
+def splits() -> Splits:
+    """The first 64 trained emoji of Noto and Fluent; the same of EmojiOne are asked about."""
+
+    def corpus(*names: str) -> Corpus:
+        records = []
+        for name in names:
+            trained = (r for r in read_rendition(name) if not is_novel(r.id))
+            records += itertools.islice(trained, ITEMS)
+        return Corpus.from_records(records, SIDE)[0]
+
+    pool = corpus("emojione")
+    held_out = EvalSplit("heldout_rendition", pool, torch.arange(len(pool)))
+    return Splits(
+        train=corpus("noto", "fluent"),
+        evaluation={held_out.name: held_out},
+        name="emoji-64",
+        levels=LEVELS,
+        templates=TEMPLATES,
+        description="The first 64 emoji of two vendors.",
+    )
+
+
+def main(argv: list[str]) -> int:
+    from geomclip.train import train
+
+    out, changes = argv[0], json.loads(argv[1])
+    pause = float(argv[argv.index("--pause") + 1]) if "--pause" in argv else 0.0
+    try:
+        train(
+            config(**changes),
+            out,
+            resume="--resume" in argv,
+            progress=lambda record: time.sleep(pause),
+            splits=splits(),
+        )
+    except GeomclipError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,78 @@
+"""Which parameters are decayed, and which have their own learning rate."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from geomclip.data.tokenizer import Tokenizer
+from geomclip.model import ContrastiveModel, build_model
+from geomclip.train.optim import build_optimizer, parameter_groups, set_lr
+from geomclip.train.setup import vocabulary_texts
+
+
+@pytest.fixture(scope="module")
+def tokenizer(splits: Any) -> Tokenizer:
+    return Tokenizer.train(vocabulary_texts(splits.train, splits.templates), vocab_size=600)
+
+
+def groups_of(model: ContrastiveModel, config: Any) -> dict[str, dict[str, Any]]:
+    return {g["name"]: g for g in parameter_groups(model, model.geometry, config)}
+
+
+@pytest.mark.parametrize("geometry", ["clip", "euclip", "meru"])
+@pytest.mark.parametrize("tower", ["convnet", "vit"])
+def test_every_parameter_is_in_the_group_of_its_kind(
+    small: SimpleNamespace, tokenizer: Tokenizer, geometry: str, tower: str
+) -> None:
+    from geomclip.train.config import update
+
+    config = update(small.config(geometry=geometry), {"model": {"image": {"kind": tower}}})
+    model = build_model(config, tokenizer)
+    groups = groups_of(model, config)
+    place = {id(p): name for name, group in groups.items() for p in group["params"]}
+    assert len(place) == sum(len(g["params"]) for g in groups.values())
+    assert place.keys() == {id(p) for p in model.parameters()}
+    norms = (nn.LayerNorm, nn.BatchNorm2d)
+    for prefix, module in model.encoders.named_modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            vector = isinstance(module, norms) or "bias" in name or name == "class_embedding"
+            expected = "no_decay" if vector else "decay"
+            assert place[id(parameter)] == expected, f"{prefix}.{name}"
+    assert all(place[id(p)] == "scalars" for p in model.geometry.parameters())
+
+
+def test_only_the_decayed_group_decays(small: SimpleNamespace, tokenizer: Tokenizer) -> None:
+    config = small.config(geometry="meru", lr=1e-2, scalar_lr=3e-2, weight_decay=0.3)
+    model = build_model(config, tokenizer)
+    optimizer = build_optimizer(model, model.geometry, config)
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    decayed = set(map(id, groups_of(model, config)["decay"]["params"]))
+    for name, parameter in model.named_parameters():
+        factor = 1 - 1e-2 * 0.3 if id(parameter) in decayed else 1.0
+        torch.testing.assert_close(parameter.detach(), before[name] * factor, msg=name)
+
+
+def test_a_frozen_curvature_is_left_out(small: SimpleNamespace, tokenizer: Tokenizer) -> None:
+    config = small.config(geometry="meru", learn_c=False)
+    model = build_model(config, tokenizer)
+    scalars = groups_of(model, config)["scalars"]["params"]
+    assert {id(p) for p in scalars} == {
+        id(model.geometry.logit_scale), *map(id, model.geometry.log_alpha.values())
+    }  # fmt: skip
+
+
+def test_both_rates_follow_the_same_factor(small: SimpleNamespace, tokenizer: Tokenizer) -> None:
+    config = small.config(geometry="clip", lr=1e-3, scalar_lr=4e-3)
+    model = build_model(config, tokenizer)
+    optimizer = build_optimizer(model, model.geometry, config)
+    set_lr(optimizer, 0.25)
+    rates = {g["name"]: g["lr"] for g in optimizer.param_groups}
+    assert rates == {"decay": 2.5e-4, "no_decay": 2.5e-4, "scalars": 1e-3}
+    set_lr(optimizer, 1.0)
+    assert optimizer.param_groups[0]["lr"] == 1e-3
