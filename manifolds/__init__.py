@@ -1,0 +1,39 @@
+"""Torch manifolds of constant curvature: distances, exponential and logarithm maps, entailment cones.
+
+    >>> import torch, manifolds
+    >>> m = manifolds.Lorentz(c=1.0)
+    >>> m.dist(torch.zeros(3), m.expmap0(torch.tensor([0.0, 3.0, 4.0]))).item()
+    5.0
+
+A point is a tensor (..., d); on the hyperboloid these are its space components. c is the magnitude of the
+curvature everywhere: Lorentz and PoincareBall curve as -c, Sphere as +c, Euclidean has c = 0.
+"""
+
+from manifolds import functional
+from manifolds.base import Manifold
+from manifolds.euclidean import Euclidean
+from manifolds.lorentz import Lorentz
+from manifolds.maps import from_ambient, lorentz_to_poincare, poincare_to_lorentz, to_ambient
+from manifolds.poincare import PoincareBall
+from manifolds.sphere import Sphere
+
+MANIFOLDS: dict[str, type[Manifold]] = {
+    "euclidean": Euclidean,
+    "sphere": Sphere,
+    "lorentz": Lorentz,
+    "poincare": PoincareBall,
+}
+
+__all__ = [
+    "MANIFOLDS",
+    "Euclidean",
+    "Lorentz",
+    "Manifold",
+    "PoincareBall",
+    "Sphere",
+    "from_ambient",
+    "functional",
+    "lorentz_to_poincare",
+    "poincare_to_lorentz",
+    "to_ambient",
+]

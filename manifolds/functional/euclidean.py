@@ -1,0 +1,156 @@
+"""Euclidean space as functions of points; c does not occur (the curvature is 0)."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from manifolds.arguments import check_min_radius, prepare
+from manifolds.cones import angle_of, aperture, euclidean_direction, pairwise_angle
+from manifolds.kernels.reference import Rows, pairwise
+from manifolds.numerics import dot, safe_divide, safe_norm
+
+__all__ = [
+    "euclidean_dist",
+    "euclidean_dist0",
+    "euclidean_dist2",
+    "euclidean_expmap",
+    "euclidean_expmap0",
+    "euclidean_exterior_angle",
+    "euclidean_half_aperture",
+    "euclidean_inner",
+    "euclidean_logmap",
+    "euclidean_logmap0",
+    "euclidean_norm",
+    "euclidean_pairwise_dist",
+    "euclidean_pairwise_dist2",
+    "euclidean_pairwise_exterior_angle",
+    "euclidean_transp",
+]
+
+
+def euclidean_dist(x: Float[Tensor, "*#b d"], y: Float[Tensor, "*#b d"]) -> Float[Tensor, "*#b"]:
+    """|x - y|; gradient 0 at x = y."""
+    out, (x, y) = prepare("Euclidean.dist", x, y)
+    return safe_norm(x - y).squeeze(-1).to(out)
+
+
+def euclidean_dist2(x: Float[Tensor, "*#b d"], y: Float[Tensor, "*#b d"]) -> Float[Tensor, "*#b"]:
+    """|x - y|^2, without a square root."""
+    out, (x, y) = prepare("Euclidean.dist2", x, y)
+    return dot(x - y, x - y).squeeze(-1).to(out)
+
+
+def euclidean_dist0(x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b"]:
+    """|x|, the distance to the root."""
+    out, (x,) = prepare("Euclidean.dist0", x)
+    return safe_norm(x).squeeze(-1).to(out)
+
+
+def euclidean_inner(
+    x: Float[Tensor, "*#b d"], u: Float[Tensor, "*#b d"], v: Float[Tensor, "*#b d"]
+) -> Float[Tensor, "*#b"]:
+    """<u, v> of tangent vectors at x."""
+    out, (x, u, v) = prepare("Euclidean.inner", x, u, v)
+    x, u, v = torch.broadcast_tensors(x, u, v)
+    return dot(u, v).squeeze(-1).to(out)
+
+
+def euclidean_norm(x: Float[Tensor, "*#b d"], u: Float[Tensor, "*#b d"]) -> Float[Tensor, "*#b"]:
+    """|u| of a tangent vector at x; gradient 0 at u = 0."""
+    out, (x, u) = prepare("Euclidean.norm", x, u)
+    x, u = torch.broadcast_tensors(x, u)
+    return safe_norm(u).squeeze(-1).to(out)
+
+
+def _rows(x: Tensor, y: Tensor) -> tuple[Rows, Rows]:
+    one = torch.ones_like(x[..., :1]), torch.ones_like(y[..., :1])
+    return Rows(-2 * x, dot(x, x), one[0]), Rows(y, one[1], dot(y, y))
+
+
+def euclidean_pairwise_dist2(
+    x: Float[Tensor, "*#b n d"], y: Float[Tensor, "*#b m d"]
+) -> Float[Tensor, "*#b n m"]:
+    """|x_i - y_j|^2 for all pairs."""
+    out, (x, y) = prepare("Euclidean.pairwise_dist2", x, y, pairwise=True)
+    return pairwise("square", *_rows(x, y), (x, y), lambda a, b: dot(a - b, a - b), out)
+
+
+def euclidean_pairwise_dist(
+    x: Float[Tensor, "*#b n d"], y: Float[Tensor, "*#b m d"]
+) -> Float[Tensor, "*#b n m"]:
+    """|x_i - y_j| for all pairs; gradient 0 at coincident pairs."""
+    out, (x, y) = prepare("Euclidean.pairwise_dist", x, y, pairwise=True)
+    return pairwise("root", *_rows(x, y), (x, y), lambda a, b: safe_norm(a - b), out)
+
+
+def euclidean_expmap(
+    x: Float[Tensor, "*#b d"], u: Float[Tensor, "*#b d"]
+) -> Float[Tensor, "*#b d"]:
+    """x + u."""
+    out, (x, u) = prepare("Euclidean.expmap", x, u)
+    return (x + u).to(out)
+
+
+def euclidean_expmap0(u: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
+    """u itself."""
+    out, (u,) = prepare("Euclidean.expmap0", u)
+    return u.to(out)
+
+
+def euclidean_logmap(
+    x: Float[Tensor, "*#b d"], y: Float[Tensor, "*#b d"]
+) -> Float[Tensor, "*#b d"]:
+    """y - x."""
+    out, (x, y) = prepare("Euclidean.logmap", x, y)
+    return (y - x).to(out)
+
+
+def euclidean_logmap0(x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
+    """x itself."""
+    out, (x,) = prepare("Euclidean.logmap0", x)
+    return x.to(out)
+
+
+def euclidean_transp(
+    x: Float[Tensor, "*#b d"], y: Float[Tensor, "*#b d"], v: Float[Tensor, "*#b d"]
+) -> Float[Tensor, "*#b d"]:
+    """v itself, broadcast."""
+    out, (x, y, v) = prepare("Euclidean.transp", x, y, v)
+    return torch.broadcast_tensors(x, y, v)[2].to(out)
+
+
+def euclidean_half_aperture(
+    x: Float[Tensor, "*b d"], min_radius: float = 0.1
+) -> Float[Tensor, "*b"]:
+    """Half aperture asin(min(1, K/|x|)) of the cone at x, in radians; K = min_radius is a length.
+
+    Raises:
+        ValueError: min_radius is not positive.
+    """
+    check_min_radius("Euclidean.half_aperture", min_radius)
+    out, (x,) = prepare("Euclidean.half_aperture", x)
+    return aperture(safe_norm(x), min_radius).squeeze(-1).to(out)
+
+
+def euclidean_exterior_angle(
+    x: Float[Tensor, "*#b d"], y: Float[Tensor, "*#b d"]
+) -> Float[Tensor, "*#b"]:
+    """Angle at x between the ray from 0 through x and the segment to y, in radians; 0 at x = 0 and x = y."""
+    out, (x, y) = prepare("Euclidean.exterior_angle", x, y)
+    return angle_of(euclidean_direction(x, y)).squeeze(-1).to(out)
+
+
+def euclidean_pairwise_exterior_angle(
+    x: Float[Tensor, "*#b n d"], y: Float[Tensor, "*#b m d"]
+) -> Float[Tensor, "*#b n m"]:
+    """`euclidean_exterior_angle(x_i, y_j)` for all pairs."""
+    out, (x, y) = prepare("Euclidean.pairwise_exterior_angle", x, y, pairwise=True)
+    rows = []
+    for points in (x, y):
+        norm = safe_norm(points)
+        rows.append((safe_divide(points, norm), norm, torch.ones_like(norm)))
+
+    def direct(x: Tensor, y: Tensor) -> Tensor:
+        return angle_of(euclidean_direction(x, y))
+
+    return pairwise_angle(rows[0], rows[1], (x, y), direct, out)

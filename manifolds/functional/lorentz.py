@@ -1,0 +1,227 @@
+"""The hyperboloid of curvature -c as functions of points in space components.
+
+    x_t = sqrt(1/c + |x|^2)        <x, y>_L = <x, y> - x_t y_t        sinh(r) = sqrt(c)|x|
+
+The metric in this chart is g = I - c x x^T / (1 + c|x|^2). c is a positive number or a 0-dim tensor. All functions
+raise ValueError for shapes, dtypes or devices that do not fit and for c <= 0.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from manifolds.arguments import Scalar, check_min_radius, curvature, prepare
+from manifolds.cones import angle_of, aperture, lorentz_direction, pairwise_angle
+from manifolds.kernels.reference import Rows, pairwise
+from manifolds.numerics import asinhc, dot, safe_divide, safe_hypot, safe_norm, safe_sqrt, sinhc
+from manifolds.polar import hyperbolic_q, polar, radial_sinh, tangential
+
+__all__ = [
+    "lorentz_dist",
+    "lorentz_dist0",
+    "lorentz_egrad2rgrad",
+    "lorentz_expmap",
+    "lorentz_expmap0",
+    "lorentz_exterior_angle",
+    "lorentz_half_aperture",
+    "lorentz_inner",
+    "lorentz_logmap",
+    "lorentz_logmap0",
+    "lorentz_norm",
+    "lorentz_pairwise_dist",
+    "lorentz_pairwise_exterior_angle",
+    "lorentz_pairwise_inner",
+    "lorentz_transp",
+]
+
+
+def distance(x: Tensor, y: Tensor, c: Tensor) -> Tensor:
+    """Unchecked distance (..., 1) in the dtype of its arguments."""
+    return 2 * torch.asinh(safe_sqrt(hyperbolic_q(x, y, c))) / c.sqrt()
+
+
+def cosh_radius(x: Tensor, c: Tensor) -> Tensor:
+    """cosh(r) = sqrt(1 + c|x|^2) (..., 1)."""
+    a = c.sqrt() * safe_norm(x)
+    return torch.hypot(torch.ones_like(a), a)
+
+
+def lorentz_dist(
+    x: Float[Tensor, "*#b d"], y: Float[Tensor, "*#b d"], c: Scalar
+) -> Float[Tensor, "*#b"]:
+    """Geodesic distance 2/sqrt(c) asinh(sqrt(Q)) with Q from `polar.hyperbolic_q`; gradient 0 at x = y."""
+    out, (x, y) = prepare("Lorentz.dist", x, y)
+    return distance(x, y, curvature("Lorentz.dist", c, x)).squeeze(-1).to(out)
+
+
+def lorentz_dist0(x: Float[Tensor, "*b d"], c: Scalar) -> Float[Tensor, "*b"]:
+    """Distance to the root, asinh(sqrt(c)|x|)/sqrt(c)."""
+    out, (x,) = prepare("Lorentz.dist0", x)
+    c = curvature("Lorentz.dist0", c, x)
+    norm = safe_norm(x)
+    return (norm * asinhc(c.sqrt() * norm)).squeeze(-1).to(out)
+
+
+def lorentz_pairwise_dist(
+    x: Float[Tensor, "*#b n d"], y: Float[Tensor, "*#b m d"], c: Scalar
+) -> Float[Tensor, "*#b n m"]:
+    """Distances of all pairs; one matrix product, close pairs repaired (`kernels.reference`)."""
+    out, (x, y) = prepare("Lorentz.pairwise_dist", x, y, pairwise=True)
+    c = curvature("Lorentz.pairwise_dist", c, x)
+    x_cosh, y_cosh = cosh_radius(x, c), cosh_radius(y, c)
+    # cosh D - 1 = p + q + p q - c<x, y> with p = cosh(rx) - 1, q = cosh(ry) - 1.
+    p, q = (c * dot(x, x) / (1 + x_cosh), c * dot(y, y) / (1 + y_cosh))
+    x_rows, y_rows = Rows(-c * x, p, x_cosh), Rows(y, torch.ones_like(q), q)
+    return pairwise("cosh", x_rows, y_rows, (x, y), distance, out, scale=c.rsqrt(), parameters=(c,))
+
+
+def lorentz_pairwise_inner(
+    x: Float[Tensor, "*#b n d"], y: Float[Tensor, "*#b m d"], c: Scalar
+) -> Float[Tensor, "*#b n m"]:
+    """Lorentzian products <x_i, y_j>_L = <x_i, y_j> - x_t y_t of all pairs of points; at most -1/c."""
+    out, (x, y) = prepare("Lorentz.pairwise_inner", x, y, pairwise=True)
+    c = curvature("Lorentz.pairwise_inner", c, x)
+    x_time, y_time = cosh_radius(x, c) / c.sqrt(), cosh_radius(y, c) / c.sqrt()
+    return (torch.cat([x, -x_time], dim=-1) @ torch.cat([y, y_time], dim=-1).mT).to(out)
+
+
+def lorentz_inner(
+    x: Float[Tensor, "*#b d"], u: Float[Tensor, "*#b d"], v: Float[Tensor, "*#b d"], c: Scalar
+) -> Float[Tensor, "*#b"]:
+    """Metric product u^T g(x) v of tangent vectors at x."""
+    out, (x, u, v) = prepare("Lorentz.inner", x, u, v)
+    c = curvature("Lorentz.inner", c, x)
+    unit = safe_divide(x, safe_norm(x))
+    cosh2 = cosh_radius(x, c).square()
+    radial = dot(unit, u) * dot(unit, v) / cosh2  # <u, v> - c<x, u><x, v>/cosh^2 would cancel
+    return (radial + dot(tangential(u, unit), tangential(v, unit))).squeeze(-1).to(out)
+
+
+def lorentz_norm(
+    x: Float[Tensor, "*#b d"], u: Float[Tensor, "*#b d"], c: Scalar
+) -> Float[Tensor, "*#b"]:
+    """Metric length of a tangent vector at x; gradient 0 at u = 0."""
+    out, (x, u) = prepare("Lorentz.norm", x, u)
+    c = curvature("Lorentz.norm", c, x)
+    unit = safe_divide(x, safe_norm(x))
+    radial = dot(unit, u) / cosh_radius(x, c)
+    return safe_hypot(radial, safe_norm(tangential(u, unit))).squeeze(-1).to(out)
+
+
+def lorentz_expmap(
+    x: Float[Tensor, "*#b d"], u: Float[Tensor, "*#b d"], c: Scalar
+) -> Float[Tensor, "*#b d"]:
+    """End of the geodesic that leaves x with velocity u, after unit time."""
+    out, (x, u) = prepare("Lorentz.expmap", x, u)
+    return exponential(x, u, curvature("Lorentz.expmap", c, x)).to(out)
+
+
+def exponential(x: Tensor, u: Tensor, c: Tensor) -> Tensor:
+    """Unchecked exponential map in the dtype of its arguments."""
+    x_norm = safe_norm(x)
+    unit = safe_divide(x, x_norm)
+    sinh_x = c.sqrt() * x_norm
+    cosh_x = torch.hypot(torch.ones_like(sinh_x), sinh_x)
+    radial = c.sqrt() * dot(unit, u) / cosh_x
+    across = tangential(u, unit)
+    length = safe_hypot(radial, c.sqrt() * safe_norm(across))
+    # sinh(rx) cosh T + cosh(rx) sinh(T) cos: as written it is smooth at T = 0, but cancels for long inward steps.
+    short = sinh_x * torch.cosh(length) + cosh_x * radial * sinhc(length)
+    far = length > 0.5
+    step = torch.where(far, length, torch.ones_like(length))
+    sign = torch.where(radial < 0, -torch.ones_like(radial), torch.ones_like(radial))
+    cosine = torch.where(far, radial / step, torch.zeros_like(radial)).abs()
+    sine2 = c * dot(across, across) / step.square()
+    inward = sign * cosh_x * torch.sinh(step) * sine2 / (1 + cosine)
+    long = torch.sinh(torch.asinh(sinh_x) + sign * step) - inward
+    reach = torch.where(far, long, short)
+    # At the root there is no radial direction: the whole step is `across`.
+    return reach / c.sqrt() * unit + sinhc(length) * across
+
+
+def lorentz_expmap0(u: Float[Tensor, "*b d"], c: Scalar) -> Float[Tensor, "*b d"]:
+    """Exponential map at the root, u sinh(z)/z with z = sqrt(c)|u|."""
+    out, (u,) = prepare("Lorentz.expmap0", u)
+    c = curvature("Lorentz.expmap0", c, u)
+    return (u * sinhc(c.sqrt() * safe_norm(u))).to(out)
+
+
+def lorentz_logmap(
+    x: Float[Tensor, "*#b d"], y: Float[Tensor, "*#b d"], c: Scalar
+) -> Float[Tensor, "*#b d"]:
+    """Velocity at x of the geodesic that reaches y after unit time: (D/sinh D) ((y - x) - 2 Q x)."""
+    out, (x, y) = prepare("Lorentz.logmap", x, y)
+    c = curvature("Lorentz.logmap", c, x)
+    q = hyperbolic_q(x, y, c)
+    factor = asinhc(safe_sqrt(q)) / (1 + q).sqrt()
+    return (factor * ((y - x) - 2 * q * x)).to(out)
+
+
+def lorentz_logmap0(x: Float[Tensor, "*b d"], c: Scalar) -> Float[Tensor, "*b d"]:
+    """Logarithmic map at the root, x asinh(z)/z with z = sqrt(c)|x|."""
+    out, (x,) = prepare("Lorentz.logmap0", x)
+    c = curvature("Lorentz.logmap0", c, x)
+    return (x * asinhc(c.sqrt() * safe_norm(x))).to(out)
+
+
+def lorentz_transp(
+    x: Float[Tensor, "*#b d"], y: Float[Tensor, "*#b d"], v: Float[Tensor, "*#b d"], c: Scalar
+) -> Float[Tensor, "*#b d"]:
+    """Parallel transport of v from x to y along the geodesic: v + c<y, v>_L / (1 + cosh D) (x + y)."""
+    out, (x, y, v) = prepare("Lorentz.transp", x, y, v)
+    return transport(x, y, v, curvature("Lorentz.transp", c, x)).to(out)
+
+
+def transport(x: Tensor, y: Tensor, v: Tensor, c: Tensor) -> Tensor:
+    """Unchecked parallel transport in the dtype of its arguments."""
+    p = polar(x, y)
+    cosh_x = cosh_radius(x, c)
+    along = -radial_sinh(p, c) - c.sqrt() * p.y_norm * p.e2 / 2 * cosh_x
+    across = -c.sqrt() * dot(p.difference - p.n * p.x_unit, tangential(v, p.x_unit))
+    product = along * dot(p.x_unit, v) / cosh_x + across  # sqrt(c) <y, v>_L
+    return v + c.sqrt() * product / (2 + 2 * hyperbolic_q(x, y, c)) * (x + y)
+
+
+def lorentz_egrad2rgrad(
+    x: Float[Tensor, "*#b d"], u: Float[Tensor, "*#b d"], c: Scalar
+) -> Float[Tensor, "*#b d"]:
+    """Riemannian gradient g^-1 u = u + c <x, u> x of a Euclidean gradient u in the chart."""
+    out, (x, u) = prepare("Lorentz.egrad2rgrad", x, u)
+    c = curvature("Lorentz.egrad2rgrad", c, x)
+    return (u + c * dot(x, u) * x).to(out)
+
+
+def lorentz_half_aperture(
+    x: Float[Tensor, "*b d"], c: Scalar, min_radius: float = 0.1
+) -> Float[Tensor, "*b"]:
+    """Half aperture asin(min(1, 2K/(sqrt(c)|x|))) of the cone at x, in radians (MERU, arXiv 2304.09172)."""
+    check_min_radius("Lorentz.half_aperture", min_radius)
+    out, (x,) = prepare("Lorentz.half_aperture", x)
+    c = curvature("Lorentz.half_aperture", c, x)
+    return aperture(c.sqrt() * safe_norm(x), 2 * min_radius).squeeze(-1).to(out)
+
+
+def lorentz_exterior_angle(
+    x: Float[Tensor, "*#b d"], y: Float[Tensor, "*#b d"], c: Scalar
+) -> Float[Tensor, "*#b"]:
+    """Angle at x between the ray from the root through x and the geodesic to y, in radians; 0 at the root and at x = y."""
+    out, (x, y) = prepare("Lorentz.exterior_angle", x, y)
+    c = curvature("Lorentz.exterior_angle", c, x)
+    return angle_of(lorentz_direction(x, y, c)).squeeze(-1).to(out)
+
+
+def lorentz_pairwise_exterior_angle(
+    x: Float[Tensor, "*#b n d"], y: Float[Tensor, "*#b m d"], c: Scalar
+) -> Float[Tensor, "*#b n m"]:
+    """`lorentz_exterior_angle(x_i, y_j)` for all pairs."""
+    out, (x, y) = prepare("Lorentz.pairwise_exterior_angle", x, y, pairwise=True)
+    c = curvature("Lorentz.pairwise_exterior_angle", c, x)
+    rows = []
+    for points in (x, y):
+        norm = safe_norm(points)
+        rows.append((safe_divide(points, norm), c.sqrt() * norm, cosh_radius(points, c)))
+
+    def direct(x: Tensor, y: Tensor, c: Tensor) -> Tensor:
+        return angle_of(lorentz_direction(x, y, c))
+
+    return pairwise_angle(rows[0], rows[1], (x, y), direct, out, (c,))

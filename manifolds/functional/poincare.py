@@ -1,0 +1,242 @@
+"""The Poincaré ball of curvature -c as functions of points p with c|p|^2 < 1.
+
+    X = 1 - c|x|^2        lambda(x) = 2/X        tanh(r/2) = sqrt(c)|x|
+
+X is evaluated in double-word arithmetic (`numerics.deficit`), so nothing is lost next to the rim, and a point on or beyond
+the rim gives NaN. Maps that produce points keep them within geodesic radius 16 (float32) or 36 (float64), where
+a coordinate can still tell a point from the rim. c is a positive number or a 0-dim tensor. All functions raise
+ValueError for shapes, dtypes or devices that do not fit and for c <= 0.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from manifolds.arguments import Scalar, check_min_radius, curvature, prepare
+from manifolds.cones import angle_of, aperture, pairwise_angle, poincare_direction
+from manifolds.functional.lorentz import transport
+from manifolds.kernels.reference import Rows, pairwise
+from manifolds.numerics import (
+    MAX_BALL_RADIUS,
+    asinhc,
+    deficit,
+    dot,
+    safe_divide,
+    safe_norm,
+    safe_sqrt,
+    tanhc,
+)
+from manifolds.polar import polar, tangential
+
+__all__ = [
+    "poincare_dist",
+    "poincare_dist0",
+    "poincare_egrad2rgrad",
+    "poincare_expmap",
+    "poincare_expmap0",
+    "poincare_exterior_angle",
+    "poincare_half_aperture",
+    "poincare_inner",
+    "poincare_logmap",
+    "poincare_logmap0",
+    "poincare_norm",
+    "poincare_pairwise_dist",
+    "poincare_pairwise_exterior_angle",
+    "poincare_projx",
+    "poincare_transp",
+]
+
+
+def hyperbolic_q(x: Tensor, y: Tensor, c: Tensor) -> Tensor:
+    """sinh^2(sqrt(c) d / 2) = c|x - y|^2 / (X Y) (..., 1)."""
+    return c * dot(x - y, x - y) / deficit(x, c) / deficit(y, c)
+
+
+def distance(x: Tensor, y: Tensor, c: Tensor) -> Tensor:
+    """Unchecked distance (..., 1) in the dtype of its arguments."""
+    # The square root of the product, not the product of squares, keeps separations of 1e-160.
+    s = c.sqrt() * safe_norm(x - y) / (deficit(x, c).sqrt() * deficit(y, c).sqrt())
+    return 2 * torch.asinh(s) / c.sqrt()
+
+
+def within(x: Tensor, c: Tensor, out: torch.dtype) -> Tensor:
+    """x, moved radially to the largest radius that dtype `out` can hold if it lies beyond."""
+    limit = math.tanh(MAX_BALL_RADIUS[out] / 2) / c.sqrt()
+    norm = safe_norm(x)
+    return torch.where(norm > limit, x * safe_divide(limit.expand_as(norm), norm), x)
+
+
+def poincare_projx(x: Float[Tensor, "*b d"], c: Scalar) -> Float[Tensor, "*b d"]:
+    """x within geodesic radius 16 (float32) or 36 (float64) of the root; inside that, x itself."""
+    out, (x,) = prepare("PoincareBall.projx", x)
+    return within(x, curvature("PoincareBall.projx", c, x), out).to(out)
+
+
+def poincare_dist(
+    x: Float[Tensor, "*#b d"], y: Float[Tensor, "*#b d"], c: Scalar
+) -> Float[Tensor, "*#b"]:
+    """Geodesic distance 2/sqrt(c) asinh(sqrt(c)|x - y| / sqrt(X Y)); gradient 0 at x = y."""
+    out, (x, y) = prepare("PoincareBall.dist", x, y)
+    return distance(x, y, curvature("PoincareBall.dist", c, x)).squeeze(-1).to(out)
+
+
+def poincare_dist0(x: Float[Tensor, "*b d"], c: Scalar) -> Float[Tensor, "*b"]:
+    """Distance to the root, 2/sqrt(c) asinh(sqrt(c)|x|/sqrt(X)) = 2/sqrt(c) atanh(sqrt(c)|x|)."""
+    out, (x,) = prepare("PoincareBall.dist0", x)
+    c = curvature("PoincareBall.dist0", c, x)
+    scaled = safe_norm(x) / deficit(x, c).sqrt()
+    return (2 * scaled * asinhc(c.sqrt() * scaled)).squeeze(-1).to(out)
+
+
+def poincare_pairwise_dist(
+    x: Float[Tensor, "*#b n d"], y: Float[Tensor, "*#b m d"], c: Scalar
+) -> Float[Tensor, "*#b n m"]:
+    """Distances of all pairs; one matrix product, close pairs repaired (`kernels.reference`)."""
+    out, (x, y) = prepare("PoincareBall.pairwise_dist", x, y, pairwise=True)
+    c = curvature("PoincareBall.pairwise_dist", c, x)
+    x_scale, y_scale = 2 * c / deficit(x, c), 1 / deficit(y, c)  # cosh D - 1 = 2c|x - y|^2/(X Y)
+    x_rows = Rows(-2 * x * x_scale, dot(x, x) * x_scale, x_scale)
+    y_rows = Rows(y * y_scale, y_scale, dot(y, y) * y_scale)
+    return pairwise("cosh", x_rows, y_rows, (x, y), distance, out, scale=c.rsqrt(), parameters=(c,))
+
+
+def poincare_inner(
+    x: Float[Tensor, "*#b d"], u: Float[Tensor, "*#b d"], v: Float[Tensor, "*#b d"], c: Scalar
+) -> Float[Tensor, "*#b"]:
+    """Metric product lambda(x)^2 <u, v> of tangent vectors at x."""
+    out, (x, u, v) = prepare("PoincareBall.inner", x, u, v)
+    factor = 2 / deficit(x, curvature("PoincareBall.inner", c, x))
+    return dot(factor * u, factor * v).squeeze(-1).to(out)
+
+
+def poincare_norm(
+    x: Float[Tensor, "*#b d"], u: Float[Tensor, "*#b d"], c: Scalar
+) -> Float[Tensor, "*#b"]:
+    """Metric length lambda(x)|u| of a tangent vector at x; gradient 0 at u = 0."""
+    out, (x, u) = prepare("PoincareBall.norm", x, u)
+    factor = 2 / deficit(x, curvature("PoincareBall.norm", c, x))
+    return (factor * safe_norm(u)).squeeze(-1).to(out)
+
+
+def poincare_expmap(
+    x: Float[Tensor, "*#b d"], u: Float[Tensor, "*#b d"], c: Scalar
+) -> Float[Tensor, "*#b d"]:
+    """End of the geodesic that leaves x with velocity u: x (+) w, w = tanh(sqrt(c)|u|/X) u/(sqrt(c)|u|)."""
+    out, (x, u) = prepare("PoincareBall.expmap", x, u)
+    c = curvature("PoincareBall.expmap", c, x)
+    gap = deficit(x, c)
+    x_norm, u_norm = safe_norm(x), safe_norm(u)
+    half = c.sqrt() * u_norm / gap
+    w = u / gap * tanhc(half)
+    rho, tanh = c.sqrt() * x_norm, torch.tanh(half)
+    x_unit, u_unit = safe_divide(x, x_norm), safe_divide(u, u_norm)
+    # 1 + 2c<x, w> + c^2|x|^2|w|^2 cancels for steps from the rim through the root. As a sum of squares it does not:
+    # (1 + rho tanh cos)^2 + (rho tanh sin)^2, with 1 - rho tanh and 1 + cos both formed without differences.
+    one_minus = gap / (1 + rho) + rho * 2 / (torch.exp(2 * half) + 1)
+    facing = dot(x_unit + u_unit, x_unit + u_unit) / 2
+    sine = safe_norm(tangential(u_unit, x_unit))
+    denominator = (one_minus + rho * tanh * facing).square() + (rho * tanh * sine).square()
+    # At the root or for a zero step x_unit or u_unit is 0 and the denominator is 1.
+    denominator = torch.where(
+        (x_norm == 0) | (u_norm == 0), torch.ones_like(denominator), denominator
+    )
+    y = x + gap * (w + c * dot(w, w) * x) / denominator
+    return within(y, c, out).to(out)
+
+
+def poincare_expmap0(u: Float[Tensor, "*b d"], c: Scalar) -> Float[Tensor, "*b d"]:
+    """Exponential map at the root, u tanh(z)/z with z = sqrt(c)|u| (metric length 2|u|)."""
+    out, (u,) = prepare("PoincareBall.expmap0", u)
+    c = curvature("PoincareBall.expmap0", c, u)
+    return within(u * tanhc(c.sqrt() * safe_norm(u)), c, out).to(out)
+
+
+def poincare_logmap(
+    x: Float[Tensor, "*#b d"], y: Float[Tensor, "*#b d"], c: Scalar
+) -> Float[Tensor, "*#b d"]:
+    """Velocity at x of the geodesic to y: X asinh(s)/s ... along the Möbius difference -x (+) y."""
+    out, (x, y) = prepare("PoincareBall.logmap", x, y)
+    c = curvature("PoincareBall.logmap", c, x)
+    gap = deficit(x, c)
+    p = polar(x, y)
+    q = hyperbolic_q(x, y, c)
+    # V = X (y - x) - c|y - x|^2 x, |V| = |y - x| sqrt(X Y (1 + Q)); at the root V = y - x.
+    along = -p.n * (gap + c * p.x_norm * p.n) - p.y_norm * p.e2 * (1 + c * p.x_norm.square()) / 2
+    across = gap * -tangential(p.difference - p.n * p.x_unit, p.x_unit)
+    direction = torch.where(p.x_norm == 0, y - x, along * p.x_unit + across)
+    return (direction * asinhc(safe_sqrt(q)) / (deficit(y, c) * (1 + q).sqrt())).to(out)
+
+
+def poincare_logmap0(x: Float[Tensor, "*b d"], c: Scalar) -> Float[Tensor, "*b d"]:
+    """Logarithmic map at the root, x atanh(z)/z with z = sqrt(c)|x|."""
+    out, (x,) = prepare("PoincareBall.logmap0", x)
+    c = curvature("PoincareBall.logmap0", c, x)
+    root = deficit(x, c).sqrt()
+    return (x / root * asinhc(c.sqrt() * safe_norm(x) / root)).to(out)
+
+
+def poincare_transp(
+    x: Float[Tensor, "*#b d"], y: Float[Tensor, "*#b d"], v: Float[Tensor, "*#b d"], c: Scalar
+) -> Float[Tensor, "*#b d"]:
+    """Parallel transport of v from x to y, through orthonormal frames of the hyperboloid."""
+    out, (x, y, v) = prepare("PoincareBall.transp", x, y, v)
+    c = curvature("PoincareBall.transp", c, x)
+    x_gap, y_gap = deficit(x, c), deficit(y, c)
+    x_unit, y_unit = safe_divide(x, safe_norm(x)), safe_divide(y, safe_norm(y))
+    # Lengths along and across the radius: lambda on the ball, (1/cosh r, 1) on the hyperboloid.
+    x_cosh, y_cosh = (2 - x_gap) / x_gap, (2 - y_gap) / y_gap
+    lifted = 2 / x_gap * (v + (x_cosh - 1) * dot(x_unit, v) * x_unit)
+    moved = transport(2 * x / x_gap, 2 * y / y_gap, lifted, c)
+    return (y_gap / 2 * (moved + (1 / y_cosh - 1) * dot(y_unit, moved) * y_unit)).to(out)
+
+
+def poincare_egrad2rgrad(
+    x: Float[Tensor, "*#b d"], u: Float[Tensor, "*#b d"], c: Scalar
+) -> Float[Tensor, "*#b d"]:
+    """Riemannian gradient u / lambda(x)^2 = u X^2/4 of a Euclidean gradient u."""
+    out, (x, u) = prepare("PoincareBall.egrad2rgrad", x, u)
+    c = curvature("PoincareBall.egrad2rgrad", c, x)
+    return (u * (deficit(x, c) / 2).square()).to(out)
+
+
+def poincare_half_aperture(
+    x: Float[Tensor, "*b d"], c: Scalar, min_radius: float = 0.1
+) -> Float[Tensor, "*b"]:
+    """Half aperture asin(min(1, K X/(sqrt(c)|x|))) of the cone at x, in radians (Ganea et al., arXiv 1804.01882).
+
+    Equal to the hyperboloid's under the isometry.
+    """
+    check_min_radius("PoincareBall.half_aperture", min_radius)
+    out, (x,) = prepare("PoincareBall.half_aperture", x)
+    c = curvature("PoincareBall.half_aperture", c, x)
+    return aperture(c.sqrt() * safe_norm(x) / deficit(x, c), min_radius).squeeze(-1).to(out)
+
+
+def poincare_exterior_angle(
+    x: Float[Tensor, "*#b d"], y: Float[Tensor, "*#b d"], c: Scalar
+) -> Float[Tensor, "*#b"]:
+    """Angle at x between the ray from the root through x and the geodesic to y, in radians; 0 at the root and at x = y."""
+    out, (x, y) = prepare("PoincareBall.exterior_angle", x, y)
+    c = curvature("PoincareBall.exterior_angle", c, x)
+    return _angle(x, y, c).squeeze(-1).to(out)
+
+
+def _angle(x: Tensor, y: Tensor, c: Tensor) -> Tensor:
+    inside = deficit(y, c) > 0
+    angle = angle_of(poincare_direction(x, y, deficit(x, c), c))
+    return torch.where(inside, angle, torch.full_like(angle, float("nan")))
+
+
+def poincare_pairwise_exterior_angle(
+    x: Float[Tensor, "*#b n d"], y: Float[Tensor, "*#b m d"], c: Scalar
+) -> Float[Tensor, "*#b n m"]:
+    """`poincare_exterior_angle(x_i, y_j)` for all pairs."""
+    out, (x, y) = prepare("PoincareBall.pairwise_exterior_angle", x, y, pairwise=True)
+    c = curvature("PoincareBall.pairwise_exterior_angle", c, x)
+    rows = []
+    for points in (x, y):
+        norm, gap = safe_norm(points), deficit(points, c)
+        rows.append((safe_divide(points, norm), 2 * c.sqrt() * norm / gap, (2 - gap) / gap))
+    return pairwise_angle(rows[0], rows[1], (x, y), _angle, out, (c,))

@@ -1,0 +1,90 @@
+"""Poincaré ball model of hyperbolic space with curvature -c: points with c|x|^2 < 1, metric (2/(1 - c|x|^2))^2 I.
+
+Formulas: `manifolds.functional.poincare`.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from manifolds import functional as F
+from manifolds.base import Point, flat_size, kept
+from manifolds.curvature import CurvedManifold
+
+
+class PoincareBall(CurvedManifold):
+    """Ball of radius 1/sqrt(c) with curvature -c; c > 0 can be learned."""
+
+    name = "PoincareBall"
+    has_cones = True
+
+    def dist(self, x: Point, y: Point, *, keepdim: bool = False) -> Tensor:
+        return kept(F.poincare_dist(x, y, self.c), keepdim)
+
+    def dist0(self, x: Point, *, keepdim: bool = False) -> Tensor:
+        return kept(F.poincare_dist0(x, self.c), keepdim)
+
+    def pairwise_dist(self, x: Float[Tensor, "*#b n d"], y: Float[Tensor, "*#b m d"]) -> Tensor:
+        return F.poincare_pairwise_dist(x, y, self.c)
+
+    def inner(self, x: Point, u: Point, v: Point | None = None, *, keepdim: bool = False) -> Tensor:
+        return kept(F.poincare_inner(x, u, u if v is None else v, self.c), keepdim)
+
+    def norm(self, x: Point, u: Point, *, keepdim: bool = False) -> Tensor:
+        return kept(F.poincare_norm(x, u, self.c), keepdim)
+
+    def proju(self, x: Point, u: Point) -> Tensor:
+        return u
+
+    def egrad2rgrad(self, x: Point, u: Point) -> Tensor:
+        return F.poincare_egrad2rgrad(x, u, self.c)
+
+    def expmap(self, x: Point, u: Point) -> Tensor:
+        return F.poincare_expmap(x, u, self.c)
+
+    def expmap0(self, u: Point) -> Tensor:
+        return F.poincare_expmap0(u, self.c)
+
+    def logmap(self, x: Point, y: Point) -> Tensor:
+        return F.poincare_logmap(x, y, self.c)
+
+    def logmap0(self, x: Point) -> Tensor:
+        return F.poincare_logmap0(x, self.c)
+
+    def transp(self, x: Point, y: Point, v: Point) -> Tensor:
+        return F.poincare_transp(x, y, v, self.c)
+
+    def projx(self, x: Point) -> Tensor:
+        return F.poincare_projx(x, self.c)
+
+    def origin(
+        self,
+        *size: int | tuple[int, ...],
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+        seed: int | None = 42,
+    ) -> Tensor:
+        return torch.zeros(flat_size(size), dtype=dtype, device=device)
+
+    def random_normal(
+        self,
+        *size: int | tuple[int, ...],
+        std: float = 1.0,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        # A tangent vector at the root has metric length 2|u|.
+        u = torch.randn(flat_size(size), dtype=dtype, device=device, generator=generator)
+        return self.expmap0(u * (std / 2))
+
+    def half_aperture(self, x: Point, min_radius: float = 0.1) -> Tensor:
+        return F.poincare_half_aperture(x, self.c, min_radius)
+
+    def exterior_angle(self, x: Point, y: Point) -> Tensor:
+        return F.poincare_exterior_angle(x, y, self.c)
+
+    def pairwise_exterior_angle(
+        self, x: Float[Tensor, "*#b n d"], y: Float[Tensor, "*#b m d"]
+    ) -> Tensor:
+        return F.poincare_pairwise_exterior_angle(x, y, self.c)

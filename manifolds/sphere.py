@@ -1,0 +1,85 @@
+"""Sphere of curvature +c: ambient points (..., d) of norm 1/sqrt(c), root (1/sqrt(c), 0, ..., 0).
+
+Formulas: `manifolds.functional.sphere`.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from manifolds import functional as F
+from manifolds.base import Point, flat_size, kept
+from manifolds.curvature import CurvedManifold
+
+
+class Sphere(CurvedManifold):
+    """Sphere of radius 1/sqrt(c) in R^d; c > 0 can be learned. It has no cones."""
+
+    name = "Sphere"
+    has_cones = False
+
+    def dist(self, x: Point, y: Point, *, keepdim: bool = False) -> Tensor:
+        return kept(F.sphere_dist(x, y, self.c), keepdim)
+
+    def dist0(self, x: Point, *, keepdim: bool = False) -> Tensor:
+        return kept(F.sphere_dist0(x, self.c), keepdim)
+
+    def pairwise_dist(self, x: Float[Tensor, "*#b n d"], y: Float[Tensor, "*#b m d"]) -> Tensor:
+        return F.sphere_pairwise_dist(x, y, self.c)
+
+    def inner(self, x: Point, u: Point, v: Point | None = None, *, keepdim: bool = False) -> Tensor:
+        return kept(F.sphere_inner(x, u, u if v is None else v, self.c), keepdim)
+
+    def norm(self, x: Point, u: Point, *, keepdim: bool = False) -> Tensor:
+        return kept(F.sphere_norm(x, u, self.c), keepdim)
+
+    def proju(self, x: Point, u: Point) -> Tensor:
+        return F.sphere_proju(x, u, self.c)
+
+    def egrad2rgrad(self, x: Point, u: Point) -> Tensor:
+        return F.sphere_proju(x, u, self.c)
+
+    def expmap(self, x: Point, u: Point) -> Tensor:
+        return F.sphere_expmap(x, u, self.c)
+
+    def expmap0(self, u: Point) -> Tensor:
+        return F.sphere_expmap0(u, self.c)
+
+    def logmap(self, x: Point, y: Point) -> Tensor:
+        return F.sphere_logmap(x, y, self.c)
+
+    def logmap0(self, x: Point) -> Tensor:
+        return F.sphere_logmap0(x, self.c)
+
+    def transp(self, x: Point, y: Point, v: Point) -> Tensor:
+        return F.sphere_transp(x, y, v, self.c)
+
+    def retr(self, x: Point, u: Point) -> Tensor:
+        """x + u, scaled back to the sphere."""
+        return F.sphere_projx(x + u, self.c)
+
+    def projx(self, x: Point) -> Tensor:
+        return F.sphere_projx(x, self.c)
+
+    def origin(
+        self,
+        *size: int | tuple[int, ...],
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+        seed: int | None = 42,
+    ) -> Tensor:
+        x = torch.zeros(flat_size(size), dtype=dtype, device=device)
+        x[..., 0] = self.c.detach().to(x).rsqrt()
+        return x
+
+    def random_normal(
+        self,
+        *size: int | tuple[int, ...],
+        std: float = 1.0,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        u = torch.randn(flat_size(size), dtype=dtype, device=device, generator=generator) * std
+        u[..., 0] = 0
+        return self.expmap0(u)
