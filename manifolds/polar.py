@@ -42,8 +42,10 @@ def polar(x: Tensor, y: Tensor) -> Polar:
     difference = x - y
     n = dot(difference, safe_divide(x + y, x_norm + y_norm))
     # Dividing by the longer of the two keeps a short x beside a long y (and the swapped pair) exact.
-    longer = torch.maximum(x_norm, y_norm)
-    e = safe_divide(difference - n * torch.where(x_norm >= y_norm, y_unit, x_unit), longer)
+    # Not torch.maximum: at equal norms its gradient is halved between them.
+    x_longer = x_norm >= y_norm
+    longer, other = torch.where(x_longer, x_norm, y_norm), torch.where(x_longer, y_unit, x_unit)
+    e = safe_divide(difference - n * other, longer)
     e = torch.where((x_norm == 0) | (y_norm == 0), torch.zeros_like(e), e)
     return Polar(x_norm, y_norm, x_unit, y_unit, difference, n, e, dot(e, e))
 
