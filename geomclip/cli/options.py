@@ -31,7 +31,7 @@ SPELLINGS = {"--entailment-weight": "--entailment"}
 
 def parse(options: type[T], argv: Sequence[str], *, prog: str, default: T | None = None) -> T:
     """Parse flags into a dataclass. Raises SystemExit(2) with the choices for a bad value."""
-    return tyro.cli(
+    return tyro.cli(  # type: ignore[return-value]  # tyro admits a default of None
         options,
         args=list(argv),
         prog=prog,

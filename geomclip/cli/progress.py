@@ -1,7 +1,8 @@
 """Progress of runs: one bar a run on a terminal, a line every ten seconds elsewhere.
 
-Fed with event dicts: first {"expected_seconds": s, "runs": [names]}, then {"run": name, "step", "steps", "loss",
-"chance", "samples_per_second", "eta_seconds"}, with "flat" and "at_bound" where the trainer tells them.
+Fed with event dicts: first {"expected_seconds": s, "runs": [names]}, then {"run": name, "step",
+"steps", "loss", "chance", "samples_per_second", "eta_seconds"}, with "flat" and "at_bound" where
+the trainer tells them.
 """
 
 import time
@@ -95,15 +96,15 @@ class RunProgress:
         self._warn(run, event)
 
     def _warn(self, run: str, event: dict[str, Any]) -> None:
-        """Say once per run that the loss is flat, and once per scalar that it stands at its bound."""
+        """Say once a run that the loss is flat, and once a scalar that it stands at its bound."""
         warnings = {
             name: f"{run}: {name} is at its {side} bound at step {event['step']}"
             for name, side in (event.get("at_bound") or {}).items()
         }
         if event.get("flat"):
             warnings["flat"] = (
-                f"{run}: after {event['step']} steps the loss {event['loss']:.3f} is not below chance "
-                f"{event['chance']:.3f}; try another --lr"
+                f"{run}: after {event['step']} steps the loss {event['loss']:.3f} is not below "
+                f"chance {event['chance']:.3f}; try another --lr"
             )
         for name, text in warnings.items():
             if (run, name) not in self._warned:

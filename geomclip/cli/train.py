@@ -1,4 +1,4 @@
-"""`geomclip train`: one run. Flags lie over the TOML file, which lies over the geometry's recipe."""
+"""`geomclip train`: one run. Flags lie over the TOML file, which lies over the recipe."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from geomclip.data.config import DataConfig
 from geomclip.data.files import IMAGE_SUFFIXES, Item, captions_of, clean, is_url, labels_of
@@ -19,7 +19,7 @@ from geomclip.data.record import BadRecord, Record
 from geomclip.errors import RequestError
 
 # A typing slip in a brace pattern names more shards than anybody has.
-MAX_SHARDS = 1_000_000
+MAX_SHARDS = 100_000
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 
 
@@ -80,15 +80,18 @@ def read_tars(shards: list[str], config: DataConfig) -> Iterator[Item]:
         else:
             if not count:
                 yield BadRecord(shard, "the shard is empty")
+            elif not _has_end_mark(shard):
+                yield BadRecord(shard, f"the shard is cut off: no end mark (after {count} samples)")
 
 
 def _is_remote(source: str) -> bool:
     return source.startswith("pipe:") or is_url(source)
 
 
-def _open(shard: str, config: DataConfig) -> IO[bytes]:
+def _open(shard: str, config: DataConfig) -> Any:  # a file, or webdataset's Pipe
     # Slow to import, and its command-running openers are locked before first use.
-    from webdataset import gopen, utils
+    from webdataset import utils
+    from webdataset.gopen import Pipe, gopen
 
     utils.enforce_security = True
     if shard.startswith("pipe:"):
@@ -97,13 +100,26 @@ def _open(shard: str, config: DataConfig) -> IO[bytes]:
                 f'"{shard}" would run a shell command', "Add --data.allow-pipe if you trust it."
             )
         # 141: the reader closed before the command was done, which is no failure.
-        return gopen.Pipe(shard[5:], mode="rb", shell=True, ignore_status=[141])
+        return Pipe(shard[5:], mode="rb", shell=True, ignore_status=[141])
     if is_url(shard):
-        return gopen.gopen(shard)
+        return gopen(shard)
     return open(shard, "rb")
 
 
-def _samples(shard: str, stream: IO[bytes]) -> Iterator[dict[str, Any]]:
+def _has_end_mark(shard: str) -> bool:
+    """Whether a plain tar on disk ends with the block of zeros that its writer puts there last.
+
+    tarfile takes the end of the file for the end of the archive, so that a shard cut between two
+    members would otherwise pass for whole.
+    """
+    if _is_remote(shard) or not shard.lower().endswith(".tar"):
+        return True
+    with open(shard, "rb") as file:
+        file.seek(-512, 2)
+        return not file.read().strip(b"\0")
+
+
+def _samples(shard: str, stream: Any) -> Iterator[dict[str, Any]]:
     """webdataset's groups of a tar's members: {"__key__": ..., "jpg": bytes, "txt": bytes}."""
     from webdataset import tariterators
 
