@@ -16,7 +16,7 @@ from geomclip.errors import RequestError
 class CheckOptions:
     """Read every row and decode every picture; exit code 2 where something is wrong."""
 
-    path: tyro.conf.Positional[str]
+    path: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PATH")]
     """csv/tsv, image folder, webdataset tars, COCO/Karpathy json, or `emoji`."""
     data: DataConfig = field(default_factory=DataConfig)
     examples: int = 5

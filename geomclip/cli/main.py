@@ -78,7 +78,8 @@ def _dispatch(args: list[str]) -> int:
             import traceback
 
             traceback.print_exc()
-        return report(error, f" {command}")
+        title = " data check" if args[:2] == ["data", "check"] else f" {command}"
+        return report(error, title)
 
 
 def report(error: BaseException, command: str = "", code: int | None = None) -> int:

@@ -17,7 +17,7 @@ class DataConfig:
     caption_column: str = ""
     """Column of a csv/tsv with the caption; found by its usual names when empty."""
     id_column: str = ""
-    """Column of a csv/tsv with the sample's id; the row number when empty."""
+    """Column of a csv/tsv with the sample's id; the picture's path when empty."""
     label_columns: tuple[str, ...] = ()
     """Columns of a csv/tsv that form the label path, most general first."""
     separator: str = ""
@@ -33,7 +33,6 @@ class DataConfig:
     val_split: Literal["val", "test"] = "val"
     """The split to validate on where the data name theirs (Karpathy json, a `split` column)."""
     protocol: Literal["final", "tuning"] = "final"
-    """Emoji: `final` trains on four renditions and tests on Twemoji; `tuning` trains on three and
-    validates on Noto v1, so that no choice of recipe ever sees the test rendition."""
+    """Emoji: `final` tests on Twemoji; `tuning` validates on Noto v1 and never reads Twemoji."""
     allow_pipe: bool = False
     """Allow `pipe:` shards, which run a shell command."""

@@ -1,0 +1,119 @@
+"""`geomclip compare`: train several geometries under equal budgets, evaluate, write the report."""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from geomclip.cli.options import Common, comma_list, guard_pipes, parse, replace, spell_out
+from geomclip.cli.output import Output
+from geomclip.cli.progress import RunProgress
+from geomclip.data.config import DataConfig
+from geomclip.errors import RequestError
+from geomclip.names import GEOMETRY_NAMES, canonical
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """Train CLIP, EuCLIP and MERU on the same data with the same towers; write a report."""
+
+    geometries: str = "clip,euclip,meru"
+    """Names separated by commas, of: clip, elliptic, euclip, meru, euclidean, poincare, ..."""
+    entailment: str = "0"
+    """Weights of the entailment loss, such as 0,0.2; above 0 only geometries with cones run."""
+    seeds: int = 1
+    """Runs of each, with different seeds; three show a spread."""
+    seed: int = 0
+    """The first seed."""
+    steps: int | None = None
+    """Optimizer steps of a run; the recipe's when neither this nor --minutes is given."""
+    minutes: float | None = None
+    """Minutes for the whole comparison, in place of --steps."""
+    data: DataConfig = field(default_factory=DataConfig)
+    out: Path = Path("runs/compare")
+    """Folder of the report and the runs."""
+    jobs: int | None = None
+    """Runs at a time; as many as pay off when not given."""
+    resume: bool = True
+    """Continue an interrupted comparison in --out."""
+    open: bool = False
+    """Open the report in the browser at the end."""
+    common: Annotated[Common, tyro.conf.arg(name="")] = field(default_factory=Common)
+
+    def check(self) -> None:
+        """Raises RequestError for a value that no comparison can have."""
+        self.geometry_names()
+        self.entailment_weights()
+        for name, value in {"seeds": self.seeds, "steps": self.steps, "jobs": self.jobs}.items():
+            if value is not None and value < 1:
+                raise RequestError(f"--{name} is {value}", f"Give --{name} 1 or more.")
+        if self.minutes is not None and not (0 < self.minutes < math.inf):
+            raise RequestError(f"--minutes is {self.minutes:g}", "Give a time above 0.")
+        if self.minutes is not None and self.steps is not None:
+            raise RequestError("--steps and --minutes both set the length of a run", "Give one.")
+
+    def geometry_names(self) -> list[str]:
+        """--geometries as a list. Raises RequestError for an unknown or repeated one."""
+        names = comma_list(self.geometries, "--geometries")
+        for name in names:
+            if name not in GEOMETRY_NAMES:
+                raise RequestError(
+                    f'--geometries: there is no "{name}"', f"Known: {', '.join(GEOMETRY_NAMES)}."
+                )
+        rows = [canonical(name) for name in names]
+        for i, row in enumerate(rows):
+            if row in rows[:i]:
+                raise RequestError(
+                    f"--geometries: {names[rows.index(row)]} and {names[i]} are the same geometry",
+                    "Name each once.",
+                )
+        return names
+
+    def entailment_weights(self) -> list[float]:
+        """--entailment as numbers. Raises RequestError for what is none, or negative."""
+        weights = []
+        for text in comma_list(self.entailment, "--entailment"):
+            try:
+                weight = float(text)
+            except ValueError:
+                weight = math.nan
+            if not 0 <= weight < math.inf:
+                raise RequestError(f'--entailment: "{text}" is no weight', "Such as 0,0.2.")
+            weights.append(weight)
+        return weights
+
+
+def run(argv: list[str]) -> int:
+    """Parse, compare, report."""
+    argv = spell_out(argv)
+    options = parse(CompareOptions, argv, prog="geomclip compare")
+    options.check()
+    options = replace(options, data=guard_pipes(options.data, argv))
+    output = Output(options.common)
+
+    from geomclip.compare import compare
+
+    with RunProgress(output) as view:
+        comparison = compare(
+            options.geometry_names(),
+            entailment=options.entailment_weights(),
+            seeds=options.seeds,
+            first_seed=options.seed,
+            steps=options.steps,
+            minutes=options.minutes,
+            data=options.data,
+            out=options.out,
+            jobs=options.jobs,
+            resume=options.resume,
+            progress=view,
+        )
+    report = options.out / "report.html"
+    output.result(comparison.to_dict(), comparison.table())
+    output.note(f"Report: {report}")
+    if options.open:
+        import webbrowser
+
+        webbrowser.open(report.resolve().as_uri())
+    return 0
