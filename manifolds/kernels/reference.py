@@ -43,13 +43,13 @@ class Rows:
 
 def _value(kind: str, q: Tensor) -> Tensor:
     if kind == "square":
-        return q
+        return q.clone()
     if kind == "root":
         return q.sqrt()
     if kind == "arc":  # q = |unit difference|^2
-        return 2 * torch.asin(q.sqrt() / 2)
+        return (q.sqrt() / 2).asin() * 2
     # arcosh(1 + q); two roots, since q (q + 2) overflows in float32 at distance 45.
-    return torch.log1p(q + q.sqrt() * (q + 2).sqrt())
+    return (q.sqrt() * (q + 2).sqrt() + q).log1p()
 
 
 def _slope(kind: str, q: Tensor) -> Tensor:
@@ -113,7 +113,7 @@ class _Radial(torch.autograd.Function):
                 q[mask] = 1.0  # any value with a finite slope: these entries are replaced
             if high < 1e37:  # beyond float32's range (distance 88 and more) the block stays wide
                 q = q.to(out)
-            values.append((_value(kind, q) * scale.to(q.dtype)).to(out))
+            values.append(_value(kind, q).mul_(scale.to(q.dtype)).to(out))
             forms.append(q)
         value = values[0] if len(values) == 1 else torch.cat(values, dim=-2)
         index = (
@@ -121,14 +121,14 @@ class _Radial(torch.autograd.Function):
             if close
             else torch.empty(0, value.ndim, dtype=torch.long, device=x.device)
         )
-        ctx.save_for_backward(x, y, scale, index, *forms)
+        ctx.save_for_backward(x, y, scale, index, value, *forms)
         ctx.kind = kind
         ctx.mark_non_differentiable(index)
         return value, index
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x, y, scale, index, *forms = ctx.saved_tensors
+        x, y, scale, index, value, *forms = ctx.saved_tensors
         if torch.is_grad_enabled():  # create_graph=True: the same in differentiable steps
             q = (x @ y.mT).index_put(tuple(index.T), torch.ones((), dtype=x.dtype, device=x.device))
             grad = grads[0].to(x.dtype)
@@ -136,24 +136,20 @@ class _Radial(torch.autograd.Function):
             grad_x, grad_y = weight @ y, weight.mT @ x
             grad_scale = (grad * _value(ctx.kind, q)).sum()
             return _fit(grad_x, x), _fit(grad_y, y), grad_scale, None, None
-        grad_x, grad_y, grad_scale = (
-            [],
-            torch.zeros((), dtype=x.dtype, device=x.device),
-            torch.zeros_like(scale),
-        )
+        need_x, need_y, need_scale = ctx.needs_input_grad[:3]
+        x_parts = []
+        y_sum = torch.zeros((), dtype=x.dtype, device=x.device)
         for rows, q in zip(_blocks(x, y), forms, strict=True):
-            grad = grads[0][..., rows, :]
-            weight = (_slope(ctx.kind, q) * grad).to(x.dtype) * scale
-            if ctx.needs_input_grad[0]:
-                grad_x.append(weight @ y)
-            if ctx.needs_input_grad[1]:
-                grad_y = grad_y + weight.mT @ x[..., rows, :]
-            if ctx.needs_input_grad[2]:
-                grad_scale = grad_scale + (grad * _value(ctx.kind, q)).sum(dtype=scale.dtype)
+            weight = _slope(ctx.kind, q).mul_(grads[0][..., rows, :]).to(x.dtype).mul_(scale)
+            if need_x:
+                x_parts.append(weight @ y)
+            if need_y:
+                y_sum = y_sum + weight.mT @ x[..., rows, :]
         return (
-            _fit(torch.cat(grad_x, dim=-2), x) if ctx.needs_input_grad[0] else None,
-            _fit(grad_y, y) if ctx.needs_input_grad[1] else None,
-            grad_scale if ctx.needs_input_grad[2] else None,
+            _fit(torch.cat(x_parts, dim=-2), x) if need_x else None,
+            _fit(y_sum, y) if need_y else None,
+            # value = scale f(Q), and the entries that were replaced have gradient 0 here.
+            (grads[0] * value).sum(dtype=scale.dtype) / scale if need_scale else None,
             None,
             None,
         )
