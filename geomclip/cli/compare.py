@@ -3,11 +3,16 @@
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
 
-import tyro
-
-from geomclip.cli.options import Common, comma_list, guard_pipes, parse, replace, spell_out
+from geomclip.cli.options import (
+    Common,
+    CommonFlags,
+    comma_list,
+    guard_pipes,
+    parse,
+    replace,
+    spell_out,
+)
 from geomclip.cli.output import Output
 from geomclip.cli.progress import RunProgress
 from geomclip.data.config import DataConfig
@@ -40,7 +45,7 @@ class CompareOptions:
     """Continue an interrupted comparison in --out."""
     open: bool = False
     """Open the report in the browser at the end."""
-    common: Annotated[Common, tyro.conf.arg(name="")] = field(default_factory=Common)
+    common: CommonFlags = field(default_factory=Common)
 
     def check(self) -> None:
         """Raises RequestError for a value that no comparison can have."""

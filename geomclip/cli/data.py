@@ -5,7 +5,7 @@ from typing import Annotated
 
 import tyro
 
-from geomclip.cli.options import Common, guard_pipes, parse, replace, spell_out
+from geomclip.cli.options import Common, CommonFlags, guard_pipes, parse, replace, spell_out
 from geomclip.cli.output import Output
 from geomclip.cli.progress import counting
 from geomclip.data.config import DataConfig
@@ -21,7 +21,7 @@ class CheckOptions:
     data: DataConfig = field(default_factory=DataConfig)
     examples: int = 5
     """Rows quoted of each kind of fault."""
-    common: Annotated[Common, tyro.conf.arg(name="")] = field(default_factory=Common)
+    common: CommonFlags = field(default_factory=Common)
 
 
 def run(argv: list[str]) -> int:

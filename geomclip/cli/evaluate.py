@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import tyro
 
-from geomclip.cli.options import Common, guard_pipes, parse, replace, spell_out
+from geomclip.cli.options import Common, CommonFlags, guard_pipes, parse, replace, spell_out
 from geomclip.cli.output import Output, finite, table
 from geomclip.cli.progress import counting
 from geomclip.data.config import DataConfig
@@ -28,7 +28,7 @@ class EvaluateOptions:
     """CPU threads; torch's own choice at 0."""
     out: Path | None = None
     """File for the numbers; SOURCE/evaluation.json by default."""
-    common: Annotated[Common, tyro.conf.arg(name="")] = field(default_factory=Common)
+    common: CommonFlags = field(default_factory=Common)
 
 
 def run(argv: list[str]) -> int:

@@ -5,12 +5,10 @@ import os
 import platform
 import sys
 from dataclasses import dataclass, field
-from typing import Annotated, Any
-
-import tyro
+from typing import Any
 
 from geomclip import __version__
-from geomclip.cli.options import Common, parse
+from geomclip.cli.options import Common, CommonFlags, parse
 from geomclip.cli.output import Output
 
 PACKAGES = ("torch", "geoopt", "numpy", "scipy", "plotly", "pillow", "tokenizers", "webdataset")
@@ -20,7 +18,7 @@ PACKAGES = ("torch", "geoopt", "numpy", "scipy", "plotly", "pillow", "tokenizers
 class InfoOptions:
     """Versions, devices, kernels and data of this installation."""
 
-    common: Annotated[Common, tyro.conf.arg(name="")] = field(default_factory=Common)
+    common: CommonFlags = field(default_factory=Common)
 
 
 def run(argv: list[str]) -> int:

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import tyro
 
@@ -25,6 +25,9 @@ class Common:
     """Show the traceback of an error."""
 
 
+# One spelling each, where no file can have set the flag: --json, not --json and --no-json.
+CommonFlags = Annotated[Common, tyro.conf.arg(name=""), tyro.conf.FlagCreatePairsOff]
+
 # As in the author's fork of open_clip.
 SPELLINGS = {"--entailment-weight": "--entailment"}
 
@@ -36,7 +39,6 @@ def parse(options: type[T], argv: Sequence[str], *, prog: str, default: T | None
         args=list(argv),
         prog=prog,
         default=default,
-        config=(tyro.conf.FlagCreatePairsOff,),
     )
 
 
@@ -47,6 +49,7 @@ def spell_out(argv: Sequence[str]) -> list[str]:
     for field in dataclasses.fields(DataConfig):
         name = field.name.replace("_", "-")
         spellings[f"--{name}"] = f"--data.{name}"
+        spellings[f"--no-{name}"] = f"--data.no-{name}"
     spellings["--data"] = "--data.source"
     out = []
     for token in argv:

@@ -20,10 +20,10 @@ _log = logging.getLogger("geomclip")
 class Output:
     """The two streams of one command."""
 
-    def __init__(self, common: Common) -> None:
+    def __init__(self, common: Common, console: Console | None = None) -> None:
         self.json = common.json
         self.quiet = common.quiet
-        self.console = Console(stderr=True, highlight=False)
+        self.console = console or Console(stderr=True, highlight=False)
         for handler in [h for h in _log.handlers if isinstance(h, _Handler)]:
             _log.removeHandler(handler)
         _log.addHandler(_Handler(self))

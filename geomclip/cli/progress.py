@@ -70,10 +70,11 @@ class RunProgress:
         if "run" in event and "step" in event:
             self._step(str(event["run"]), event)
 
-    def _begin(self, runs: Sequence[str], seconds: float | None) -> None:
+    def _begin(self, runs: Sequence[str], seconds: float | int | None) -> None:
         count = f"{len(runs)} run{'' if len(runs) == 1 else 's'}"
         if seconds is not None:
-            self.output.note(f"{count}: {', '.join(runs)}; this takes about {duration(seconds)}.")
+            about = duration(float(seconds))
+            self.output.note(f"{count}: {', '.join(runs)}; this takes about {about}.")
         width = max(map(len, runs), default=0)
         for run in runs:
             self._task(run.ljust(width), run)
@@ -122,7 +123,7 @@ def state(event: dict[str, Any]) -> str:
     if event["step"] >= event["steps"]:
         parts.append("done")
     elif event.get("eta_seconds") is not None:
-        parts.append(f"{clock_time(event['eta_seconds'])} left")
+        parts.append(f"{clock_time(float(event['eta_seconds']))} left")
     return "  ".join(parts)
 
 

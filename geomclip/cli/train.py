@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from geomclip.cli.options import Common, guard_pipes, parse, peek, replace, spell_out
+from geomclip.cli.options import Common, CommonFlags, guard_pipes, parse, peek, replace, spell_out
 from geomclip.cli.output import Output
 from geomclip.cli.progress import RunProgress, clock_time, counting
 from geomclip.errors import RequestError
@@ -25,7 +25,7 @@ class TrainOptions:
     """Run folder; runs/GEOMETRY by default."""
     resume: bool = False
     """Continue the run in the run folder."""
-    common: Annotated[Common, tyro.conf.arg(name="")] = field(default_factory=Common)
+    common: CommonFlags = field(default_factory=Common)
 
 
 def run(argv: list[str]) -> int:
