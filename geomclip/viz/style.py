@@ -19,7 +19,7 @@ LABELS = {
 }
 
 # One colour for each geometry, on light and on dark paper: Okabe and Ito's colour-blind-safe set,
-# moved in lightness where its contrast with the paper is below 3:1. Nothing is told by colour alone.
+# moved in lightness where its contrast with the paper is below 3:1. Colour never tells it alone.
 COLOURS = {
     "clip": ("#0072b2", "#56b4e9"),
     "euclidean-squared": ("#d55e00", "#f58a42"),

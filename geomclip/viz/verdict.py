@@ -1,7 +1,7 @@
 """The verdict in words, made from the numbers: who leads, and whether that may be said.
 
 A lead is called one when it exceeds what seeds and test items give by chance (`statistics.beats`).
-With one seed it is only described, as a fact about these runs, and only beyond the error of the items.
+With one seed it is only described, as a fact about these runs, beyond the error of the items.
 """
 
 import math
@@ -284,7 +284,7 @@ def _limits(results: Results) -> tuple[str, ...]:
         )
     else:
         limits.append(
-            f"± is the standard deviation over {seeds} seeds. A lead is claimed, and printed in bold, "
+            f"± is the standard deviation over {seeds} seeds. A lead is claimed, and set in bold, "
             "when it exceeds both the 95 % interval of Welch's t over seeds and that of the test "
             "items; each pair is tested by itself, without correction for the number of pairs."
         )
