@@ -1,0 +1,20 @@
+"""The losses, one a file. Contrastive ones in nats, entailment in radians; all are means over the batch."""
+
+from geomclip.losses.entailment import (
+    ConeStatistics,
+    cone_statistics,
+    entailment_loss,
+    linear_schedule,
+    warmup_weight,
+)
+from geomclip.losses.info_nce import info_nce, info_nce_from_logits
+
+__all__ = [
+    "ConeStatistics",
+    "cone_statistics",
+    "entailment_loss",
+    "info_nce",
+    "info_nce_from_logits",
+    "linear_schedule",
+    "warmup_weight",
+]

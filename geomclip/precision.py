@@ -1,0 +1,16 @@
+"""Geometry runs in float32 or better, whatever dtype comes in and whatever autocast says."""
+
+import torch
+from torch import Tensor
+
+
+def widen(x: Tensor, name: str) -> Tensor:
+    """`x` in float64 if it is float64, in float32 otherwise. Raises ValueError unless floating."""
+    if not x.is_floating_point():
+        raise ValueError(f"{name} must be floating point, got {x.dtype}; convert it with .float()")
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def no_autocast(x: Tensor) -> torch.autocast:
+    """A context in which matrix products on the device of `x` keep the dtype of their inputs."""
+    return torch.autocast(device_type=x.device.type, enabled=False)
