@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from geomclip.cli.output import Output
 
@@ -42,7 +42,7 @@ class RunProgress:
             self._bars = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=None),
-                MofNCompleteColumn(),
+                TextColumn("{task.fields[count]}", justify="right"),
                 TextColumn("{task.fields[state]}"),
                 console=self.output.console,
                 refresh_per_second=4,
@@ -81,13 +81,16 @@ class RunProgress:
 
     def _task(self, description: str, run: str) -> None:
         if self._bars is not None and run not in self._tasks:
-            self._tasks[run] = self._bars.add_task(description, total=None, state="waiting")
+            self._tasks[run] = self._bars.add_task(description, total=1, count="", state="waiting")
 
     def _step(self, run: str, event: dict[str, Any]) -> None:
         step, steps = int(event["step"]), int(event["steps"])
         if self._bars is not None:
             self._task(run, run)
-            self._bars.update(self._tasks[run], completed=step, total=steps, state=state(event))
+            count = f"{step}/{steps}"
+            self._bars.update(
+                self._tasks[run], completed=step, total=steps, count=count, state=state(event)
+            )
         elif not self.output.quiet:
             now = self.clock()
             last = self._last_line.get(run)
