@@ -85,9 +85,10 @@ def _close(kind: str, q: Tensor, x: Tensor, y: Tensor, share: float) -> tuple[Te
     x_plus, y_plus = x[..., -2:], y[..., -2:]
     bound = x_plus.reshape(-1, 2).amax(0) @ y_plus.reshape(-1, 2).amax(0)
     far = 4 * (1 - share)  # antipodes of the sphere lose their digits like coincident points do
-    if low >= share * bound.item() and (kind != "arc" or high <= far):
+    # Strictly: at the root both sides are 0, and the pair is close.
+    if low > share * bound.item() and (kind != "arc" or high <= far):
         return None, high
-    mask = q < share * (x_plus @ y_plus.mT)
+    mask = q <= share * (x_plus @ y_plus.mT)
     if kind == "arc":
         mask |= q > far
     return mask, high
