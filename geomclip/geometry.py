@@ -1,15 +1,11 @@
-"""A geometry of contrastive learning: a manifold, a lift of features onto it, a logit of points.
+"""A geometry of contrastive learning: a manifold, a lift of features onto it, a logit for two points.
 
-The rows of `GEOMETRIES` are those of Chou & Alam (arXiv 2409.13079), with the initial values of the
-published code. Notation: f raw projected feature of dimension d; x, y points; beta =
-exp(logit_scale); alpha_m learned scale of modality m; c magnitude of the curvature. A new geometry
-is a new row; a new kind of lift or logit is a function and a line in `LIFTS` or `LOGITS`.
+Notation: f raw projected feature of dimension d; x, y points; beta = exp(logit_scale); alpha_m learned scale of
+modality m; c magnitude of the curvature. The named geometries are the rows of `GEOMETRIES` (spec.py).
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -17,305 +13,330 @@ from torch import Tensor, nn
 
 import manifolds
 from geomclip.errors import GeomclipError
+from geomclip.lifts import LIFTS, LOGITS, normalise
 from geomclip.names import ALIASES, canonical
 from geomclip.precision import no_autocast, widen
+from geomclip.spec import GEOMETRIES, GeometrySpec
 from manifolds.base import Manifold
 
 __all__ = ["ALIASES", "GEOMETRIES", "Geometry", "GeometrySpec", "build_geometry"]
 
 MAX_LOGIT_SCALE = math.log(100)
-CLIP_LOGIT_SCALE = math.log(1 / 0.07)
-
-
-@dataclass(frozen=True)
-class GeometrySpec:
-    """One geometry as data."""
-
-    manifold: str
-    """Key of `manifolds.MANIFOLDS`."""
-    lift: Literal["normalise", "scale", "expmap0"]
-    """Key of `LIFTS`: how a feature becomes a point."""
-    logit: Literal["dot", "minkowski", "-dist", "-dist2"]
-    """Key of `LOGITS`: logit of two points over beta."""
-    init_logit_scale: float = CLIP_LOGIT_SCALE
-    """Initial log beta."""
-    init_logit_scale_entailment: float = CLIP_LOGIT_SCALE
-    """Initial log beta of a model trained with the entailment loss."""
-    learned_curvature: bool = False
-    """c is a parameter."""
-    learned_alpha: bool = False
-    """Every modality has its scale alpha, starting at d^-1/2; a flat lift has that scale fixed."""
-    tangent_scale: float = 1.0
-    """Chart length of a tangent vector at the origin over its metric length (1/2 on the ball)."""
-    root: Literal["origin", "mean"] = "origin"
-    """The origin, or the normalised mean of all embeddings of the training set."""
-    root_distance: Literal["dist", "cosine"] = "dist"
-    """Geodesic distance to the root, or the scaled cosine distance."""
-
-
-_HYPERBOLIC = {"lift": "expmap0", "learned_curvature": True, "learned_alpha": True}
-_SQUARED = {"logit": "-dist2", "init_logit_scale": 0.0, "init_logit_scale_entailment": -1.0}
-
-GEOMETRIES: dict[str, GeometrySpec] = {
-    "clip": GeometrySpec("sphere", "normalise", "dot", root="mean", root_distance="cosine"),
-    "elliptic": GeometrySpec("sphere", "normalise", "-dist", root="mean"),
-    "euclidean": GeometrySpec("euclidean", "scale", "-dist"),
-    "euclidean-squared": GeometrySpec("euclidean", "scale", **_SQUARED),
-    "euclidean-inner": GeometrySpec("euclidean", "scale", "dot"),
-    "hyperbolic": GeometrySpec("lorentz", logit="-dist", **_HYPERBOLIC),
-    "hyperbolic-squared": GeometrySpec("lorentz", **_SQUARED, **_HYPERBOLIC),
-    "hyperbolic-inner": GeometrySpec("lorentz", logit="minkowski", **_HYPERBOLIC),
-    "poincare": GeometrySpec("poincare", logit="-dist", tangent_scale=0.5, **_HYPERBOLIC),
-}
-
-
-def _normalise(g: "Geometry", f: Tensor, modality: str) -> Tensor:
-    """f / |f|. A zero feature has no direction: ValueError that counts them."""
-    norm = torch.linalg.vector_norm(f, dim=-1, keepdim=True)
-    zero = int((norm == 0).sum())
-    if zero:
-        raise ValueError(
-            f"{g.name}: {zero} of {norm.numel()} {modality} features are zero and have no point on "
-            "the sphere; check the encoder (dead units, too high a learning rate)"
-        )
-    return f / norm
-
-
-LIFTS: dict[str, Callable[["Geometry", Tensor, str], Tensor]] = {
-    "normalise": _normalise,
-    "scale": lambda g, f, modality: f * g.dim**-0.5,
-    "expmap0": lambda g, f, modality: g.manifold.expmap0(
-        f * (g.alpha(modality) * g.spec.tangent_scale).to(f.dtype)
-    ),
-}
-"""Raw projected features (..., d) to points (..., d), by kind."""
-
-LOGITS: dict[str, Callable[["Geometry", Tensor, Tensor], Tensor]] = {
-    "dot": lambda g, x, y: x @ y.mT,
-    "minkowski": lambda g, x, y: manifolds.functional.lorentz_pairwise_inner(x, y, g.manifold.c),
-    "-dist": lambda g, x, y: -g.manifold.pairwise_dist(x, y),
-    "-dist2": lambda g, x, y: -g.manifold.pairwise_dist2(x, y),
-}
-"""Logits over beta (n, m) of points (n, d) and (m, d), by kind."""
 
 
 class Geometry(nn.Module):
-    """A manifold, a lift of features onto it, and a logit; `build_geometry` makes one by name.
+    """A manifold, a lift and a logit, with the scalars that are learned beside the encoders.
 
-    Computes in float32 or better whatever autocast says.
+    Computes in float32, or float64 for float64 input, also under autocast; gives that dtype back.
+
+    Args:
+        spec: what lift, logit and root are.
+        manifold: where the points lie; its `log_c` is the curvature on a log scale.
+        dim: d, the dimension of features and of points.
+        name: what errors call it; `build_geometry` passes the name the user wrote.
+        modalities: names of the encoders.
+        init_logit_scale: log beta at the start; None takes `spec.init_logit_scale`.
+        min_logit_scale: lower bound of log beta; none by default. The upper bound is log 100.
+        alpha_max: upper bound of alpha_m where it is learned; none by default.
+
+    Raises:
+        ValueError: dim < 1, or an initial value outside its bounds.
     """
 
-    _root: Tensor
+    root_point: Tensor
 
     def __init__(
         self,
-        name: str,
-        dim: int,
+        spec: GeometrySpec,
         manifold: Manifold,
+        dim: int,
         *,
-        modalities: Sequence[str],
-        init_logit_scale: float,
+        name: str = "geometry",
+        modalities: Sequence[str] = ("image", "text"),
+        init_logit_scale: float | None = None,
         min_logit_scale: float | None = None,
         alpha_max: float | None = None,
     ) -> None:
         super().__init__()
-        if min_logit_scale is not None and min_logit_scale > MAX_LOGIT_SCALE:
+        if dim < 1:
+            raise ValueError(f"{name}: dim must be at least 1, got {dim}")
+        start = spec.init_logit_scale if init_logit_scale is None else init_logit_scale
+        lower = -math.inf if min_logit_scale is None else min_logit_scale
+        if not (lower <= start <= MAX_LOGIT_SCALE and math.isfinite(start)):
             raise ValueError(
-                f"{name}: min_logit_scale {min_logit_scale} is above the upper bound log 100"
+                f"{name}: init_logit_scale must lie in [{lower:g}, log 100 = {MAX_LOGIT_SCALE:.4f}], "
+                f"got {start:g}; it is the log of the factor of the logits, change it or its bound"
             )
-        if alpha_max is not None and not alpha_max > 0:
-            raise ValueError(f"{name}: alpha_max must be positive, got {alpha_max}")
+        if alpha_max is not None and spec.learned_alpha and not alpha_max >= dim**-0.5:
+            raise ValueError(
+                f"{name}: alpha_max must be at least alpha's initial value, d^-1/2 = {dim**-0.5:.4g}, "
+                f"got {alpha_max:g}"
+            )
         self.name = name
-        self.spec = GEOMETRIES[canonical(name)]
+        self.spec = spec
         self.dim = dim
-        self.manifold = manifold
         self.modalities = tuple(modalities)
         self.min_logit_scale = min_logit_scale
         self.alpha_max = alpha_max
-        self.logit_scale = nn.Parameter(torch.tensor(float(init_logit_scale)))
-        alphas = self.modalities if self.spec.learned_alpha else ()
+        self.manifold = manifold
+        self.logit_scale = nn.Parameter(torch.tensor(float(start)))
+        learned = self.modalities if spec.learned_alpha else ()
+        log_alpha = -math.log(dim) / 2
         self.log_alpha = nn.ParameterDict(
-            {m: nn.Parameter(torch.tensor(-0.5 * math.log(dim))) for m in alphas}
+            {modality: nn.Parameter(torch.tensor(log_alpha)) for modality in learned}
         )
-        # NaN stands for "not set": a mean root is a fact about a training set.
-        unset = torch.full((dim,), math.nan)
-        self.register_buffer("_root", torch.zeros(dim) if self.spec.root == "origin" else unset)
+        if spec.root == "mean":
+            # No point of the sphere is 0, so 0 says "not set", in a state dict too.
+            self.register_buffer("root_point", torch.zeros(dim))
+
+    def extra_repr(self) -> str:
+        """For print(g)."""
+        return f"{self.name!r}, dim={self.dim}, lift={self.spec.lift!r}, logit={self.spec.logit!r}"
 
     @property
     def has_cones(self) -> bool:
         """Whether the manifold has entailment cones."""
-        return bool(self.manifold.has_cones)
+        return self.manifold.has_cones
 
-    def alpha(self, modality: str) -> Tensor:
-        """Scale of a modality's features before the exponential map, 0-dim; 1 where it has none."""
-        if not self.log_alpha:
-            return torch.ones((), device=self.logit_scale.device)
-        return self.log_alpha[modality].exp()
+    # --- points and logits ---
 
     def lift(self, features: Float[Tensor, "*b d"], modality: str) -> Float[Tensor, "*b d"]:
-        """Raw projected features to points on `manifold`.
+        """The points of raw projected features f (forms and initial values of the published code).
 
-        clip, elliptic: f / |f|; Euclidean: f d^-1/2; hyperbolic: expmap0(alpha_m f)
-        (arXiv 2304.09172, equation 4; arXiv 2409.13079).
+            normalise   f / |f|                                      clip, elliptic
+            scale       d^-1/2 f                                     euclidean*
+            expmap0     exp_0(alpha_m f), so dist0 = alpha_m |f|     hyperbolic*, poincare
 
         Raises:
-            ValueError: an unknown modality, features of another dimension, or a zero feature under
-                clip or elliptic (counted).
+            ValueError: unknown modality, another dimension, integer features, or (normalise) zero features.
         """
-        self._check_modality(modality)
+        alpha = self.alpha(modality)
         self._check_dim(features, "features")
         with no_autocast(features):
-            return LIFTS[self.spec.lift](self, widen(features, "features"), modality)
+            features = widen(features, "features")
+            if isinstance(alpha, Tensor):
+                alpha = alpha.to(features.dtype)
+            scale = self.spec.tangent_scale * alpha
+            what = f"{self.name}, {modality}"
+            return LIFTS[self.spec.lift](self.manifold, features, scale, what)
 
-    def score(self, x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
-        """Logits over beta of all pairs of points; larger is closer.
-
-        Raises:
-            ValueError: points of another dimension, or x and y of different dtypes.
+    def alpha(self, modality: str) -> Float[Tensor, ""] | float:
+        """Length of a feature's tangent vector (of a point, in flat space) over the feature's: the learned
+        alpha_m, or d^-1/2. Raises ValueError for an unknown modality.
         """
-        self._check_dim(x, "x")
-        self._check_dim(y, "y")
-        with no_autocast(x):
-            return LOGITS[self.spec.logit](self, widen(x, "x"), widen(y, "y"))
-
-    def logits(self, x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
-        """`score` times beta = exp(logit_scale): what the contrastive loss takes."""
-        score = self.score(x, y)
-        return score * self.logit_scale.exp().to(score.dtype)
+        if modality not in self.modalities:
+            raise ValueError(
+                f"{self.name}: unknown modality {modality!r}; one of {', '.join(self.modalities)}"
+            )
+        if not self.spec.learned_alpha:
+            return self.dim**-0.5
+        return widen(self.log_alpha[modality], "log_alpha").exp()
 
     def prototype(
         self, features: Float[Tensor, "*b k d"], modality: str = "text"
     ) -> Float[Tensor, "*b d"]:
-        """One point for k features: their mean in the tangent space at the root, lifted.
+        """One point for the features of k prompts: the lift of their mean.
 
-        clip and elliptic normalise each feature before the mean and the mean after it.
-        """
-        self._check_modality(modality)
-        self._check_dim(features, "features")
-        features = widen(features, "features")
-        if self.spec.lift == "normalise":
-            features = _normalise(self, features, modality)
-        return self.lift(features.mean(-2), modality)
-
-    def entailment_loss(
-        self, parent: Float[Tensor, "n d"], child: Float[Tensor, "n d"], min_radius: float = 0.1
-    ) -> Float[Tensor, ""]:
-        """Mean hinge by which children leave their parents' cones, radians; text is the parent.
+        The mean is taken in the tangent space at the root, before the lift; where the lift normalises, features
+        are normalised before and after it (zero-shot classifiers of CLIP and MERU).
 
         Raises:
-            NotImplementedError: the manifold has no cones.
+            ValueError: no prompts, features that cancel to 0 (normalise), or as `lift`.
         """
-        from geomclip.losses.entailment import entailment_loss
+        self._check_dim(features, "features")
+        if features.ndim < 2 or features.shape[-2] == 0:
+            raise ValueError(
+                f"{self.name}: a prototype needs features (..., k, d) with at least one prompt k, "
+                f"got {tuple(features.shape)}"
+            )
+        features = widen(features, "features")
+        if self.spec.lift == "normalise":
+            features = normalise(self.manifold, features, 1.0, f"{self.name}, {modality}")
+        return self.lift(features.mean(-2), modality)
 
-        return entailment_loss(self.manifold, parent, child, min_radius)
+    def score(
+        self, x: Float[Tensor, "*b n d"], y: Float[Tensor, "*b m d"]
+    ) -> Float[Tensor, "*b n m"]:
+        """logit / beta of every x with every y.
+
+            dot         <x, y>; the cosine on the unit sphere      clip, euclidean-inner
+            minkowski   <x, y>_L = <x, y> - x_t y_t                hyperbolic-inner
+            -dist       minus the geodesic distance                elliptic, euclidean, hyperbolic, poincare
+            -dist2      minus its square                           euclidean-squared, hyperbolic-squared
+
+        Raises:
+            ValueError: x or y has another dimension than the geometry, or they differ in dtype or device.
+        """
+        self._check_dim(x, "x")
+        self._check_dim(y, "y")
+        x, y = widen(x, "x"), widen(y, "y")
+        if x.dtype != y.dtype or x.device != y.device:
+            raise ValueError(
+                f"{self.name}: x is {x.dtype} on {x.device}, y is {y.dtype} on {y.device}; "
+                "bring them together with .to()"
+            )
+        with no_autocast(x):
+            return LOGITS[self.spec.logit](self.manifold, x, y)
+
+    def logits(
+        self, x: Float[Tensor, "*b n d"], y: Float[Tensor, "*b m d"]
+    ) -> Float[Tensor, "*b n m"]:
+        """beta times `score(x, y)`. Raises as `score`."""
+        return self.score(x, y) * widen(self.logit_scale, "logit_scale").exp()
+
+    # --- root and cones ---
 
     @property
     def root(self) -> Float[Tensor, "d"]:
-        """The point that every cone opens away from, and that root distances are measured to.
+        """The point where the hierarchy starts: the origin, or for clip and elliptic the normalised mean of all
+        image and text embeddings of the training set.
 
         Raises:
-            GeomclipError: clip and elliptic have none before `set_root_`.
+            GeomclipError: that mean has not been set.
         """
-        if self._root.isnan().any():
+        if self.spec.root == "origin":
+            like = widen(self.logit_scale, "logit_scale")
+            return self.manifold.origin(self.dim, dtype=like.dtype, device=like.device)
+        root = widen(self.root_point, "root")
+        if not root.any():
             raise GeomclipError(
-                f"{self.name} has no root yet: it is the normalised mean of all embeddings of a "
-                "training set",
-                "Load a finished run, or call set_root_(image_points, text_points).",
+                f"{self.name}: the root is the mean of the training embeddings and has not been set",
+                "Call set_root_(image_points, text_points) with the points of the training set.",
             )
-        return self._root
+        return root
 
     @torch.no_grad()
-    def set_root_(self, image: Float[Tensor, "n d"], text: Float[Tensor, "m d"]) -> None:
-        """The root becomes the normalised mean of the points; nothing changes where it is the origin.
+    def set_root_(
+        self, image_points: Float[Tensor, "n d"], text_points: Float[Tensor, "m d"]
+    ) -> None:
+        """Set the root of clip and elliptic to the normalised mean of the n + m points. Where the root is the
+        origin there is nothing to set.
 
         Raises:
-            ValueError: the mean is zero or not finite.
+            ValueError: another dimension; or the mean is 0 or not finite, which includes no points at all.
         """
+        self._check_dim(image_points, "image_points")
+        self._check_dim(text_points, "text_points")
         if self.spec.root == "origin":
             return
-        mean = torch.cat([image, text]).double().mean(0)
-        norm = mean.norm()
-        if not (norm > 0 and norm.isfinite()):
+        # float64: the sum runs over a training set.
+        total = image_points.double().sum(0) + text_points.to(image_points.device).double().sum(0)
+        count = len(image_points) + len(text_points)
+        length = torch.linalg.vector_norm(total).item()
+        # Points that cancel leave rounding of the size of their own last digit, which has no direction.
+        if not (math.isfinite(length) and length > 1e-7 * count):
             raise ValueError(
-                f"{self.name}: the mean of the points has norm {norm}, and no direction"
+                f"{self.name}: the sum of {count} points has length {length:g} and gives no root; pass "
+                "finite points that do not cancel, at least one"
             )
-        self._root.copy_(mean / norm)
+        self.root_point.copy_(total / length)
 
     def root_distance(self, x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b"]:
-        """Distance to the root: geodesic, or (1 - cos)/2 for clip (arXiv 2409.13079, figure 2)."""
+        """Distance to the root: geodesic length, or for clip (1 - cos(x, root)) / 2, in 0..1 (figure 2 of
+        arXiv 2409.13079).
+
+        Raises:
+            GeomclipError: the root of clip or elliptic has not been set.
+            ValueError: x has another dimension, or is not floating point.
+        """
         self._check_dim(x, "x")
         x = widen(x, "x")
-        if self.spec.root == "origin":
-            return self.manifold.dist0(x)
-        root = self.root.to(x.dtype)
-        if self.spec.root_distance == "cosine":
-            # |x - root|^2 / 4 = (1 - cos) / 2 on the unit sphere, without the cancellation.
-            return (x - root).square().sum(-1) / 4
-        return self.manifold.dist(x, root)
+        with no_autocast(x):
+            if self.spec.root == "origin":
+                return self.manifold.dist0(x)
+            root = self.root.to(x)
+            if self.spec.root_distance == "cosine":
+                # On the unit sphere this is (1 - cos) / 2, without its cancellation near the root.
+                return (x - root).square().sum(-1) / 4
+            return self.manifold.dist(x, root)
 
-    def scalar_parameters(self) -> list[nn.Parameter]:
-        """logit_scale, alpha and c: exempt from weight decay, with a learning rate of their own."""
-        log_c = getattr(self.manifold, "log_c", None)
-        learned = [log_c] if self.spec.learned_curvature and log_c is not None else []
-        return [self.logit_scale, *self.log_alpha.values(), *learned]
+    def entailment_loss(
+        self,
+        parent: Float[Tensor, "n d"],
+        child: Float[Tensor, "n d"],
+        min_radius: float = 0.1,
+    ) -> Float[Tensor, ""]:
+        """Mean angle by which the children lie outside their parents' cones, radians: `losses.entailment_loss`.
+
+        Raises:
+            NotImplementedError: the manifold has no cones.
+            ValueError: no pairs, another dimension, or `min_radius` is negative.
+        """
+        self._check_dim(parent, "parent")
+        self._check_dim(child, "child")
+        from geomclip.losses.entailment import entailment_loss  # losses imports this module
+
+        return entailment_loss(self.manifold, parent, child, min_radius)
+
+    # --- the learned scalars ---
 
     def scalars(self) -> dict[str, float]:
-        """Values to log: logit_scale (log beta), alpha by modality, c; those that exist."""
+        """What to log: logit_scale (= log beta), and where they exist c and alpha_image, alpha_text, ..."""
         values = {"logit_scale": self.logit_scale.item()}
-        values |= {f"alpha_{m}": p.exp().item() for m, p in self.log_alpha.items()}
         if self.spec.learned_curvature:
             values["c"] = self.manifold.c.item()
+        for modality, log_alpha in self.log_alpha.items():
+            values[f"alpha_{modality}"] = log_alpha.exp().item()
         return values
 
-    def _bounds(self) -> list[tuple[str, nn.Parameter, float | None, float | None]]:
-        log_alpha_max = None if self.alpha_max is None else math.log(self.alpha_max)
-        bounds: list[tuple[str, nn.Parameter, float | None, float | None]] = [
-            ("logit_scale", self.logit_scale, self.min_logit_scale, MAX_LOGIT_SCALE)
-        ]
-        return bounds + [(f"alpha_{m}", p, None, log_alpha_max) for m, p in self.log_alpha.items()]
+    def scalar_parameters(self) -> list[nn.Parameter]:
+        """logit_scale, log alpha_m, and log c where it is learned: no weight decay, a learning rate of their own."""
+        parameters = [self.logit_scale, *self.log_alpha.values()]
+        if self.manifold.learnable:
+            parameters.append(self.manifold.log_c)
+        return parameters
 
     @torch.no_grad()
     def apply_bounds_(self) -> dict[str, str]:
-        """Bring the scalars back within their bounds, after an optimizer step; what it touched.
+        """Bring every scalar back within its bounds; call it after the optimizer's step.
+
+        min_logit_scale <= logit_scale <= log 100; alpha_m <= alpha_max; c as its manifold says.
 
         Returns:
-            "lower" or "upper" by the name of the scalar, as `scalars` spells it.
+            The scalars that were outside, by their names in `scalars()`: "lower" or "upper".
         """
-        touched = dict(self.manifold.apply_bounds_())
-        for name, parameter, lower, upper in self._bounds():
-            if lower is not None and parameter.item() < lower:
-                parameter.fill_(lower)
+        touched = {}
+        for name, parameter, lower, upper in self._bounded():
+            if parameter < lower:
+                parameter.copy_(lower)
                 touched[name] = "lower"
-            if upper is not None and parameter.item() > upper:
-                parameter.fill_(upper)
+            elif parameter > upper:
+                parameter.copy_(upper)
                 touched[name] = "upper"
-        return touched
+        return touched | self.manifold.apply_bounds_()
 
+    @torch.no_grad()
     def at_bound(self) -> dict[str, str]:
-        """Scalars that sit at a bound: "lower" or "upper" by name."""
-        found = dict(self.manifold.at_bound())
-        for name, parameter, lower, upper in self._bounds():
-            value = parameter.detach()
-            if lower is not None and value <= value.new_tensor(lower):
-                found[name] = "lower"
-            if upper is not None and value >= value.new_tensor(upper):
-                found[name] = "upper"
-        return found
+        """The scalars that stand at a bound now (or beyond it): "lower" or "upper"."""
+        standing = {}
+        for name, parameter, lower, upper in self._bounded():
+            if parameter <= lower:
+                standing[name] = "lower"
+            elif parameter >= upper:
+                standing[name] = "upper"
+        return standing | self.manifold.at_bound()
 
-    def extra_repr(self) -> str:
-        """For print(g)."""
-        return f"{self.name}, dim={self.dim}"
+    def _bounded(self) -> list[tuple[str, nn.Parameter, Tensor, Tensor]]:
+        # The bounds are rounded to the parameter's dtype: log 100 is no float32, and a parameter put on its
+        # rounded value would count as outside for ever.
+        def bounds(parameter: Tensor, lower: float | None, upper: float | None) -> list[Tensor]:
+            return [
+                parameter.new_tensor(-math.inf if lower is None else lower),
+                parameter.new_tensor(math.inf if upper is None else upper),
+            ]
 
-    def _check_modality(self, modality: str) -> None:
-        if modality not in self.modalities:
-            raise ValueError(
-                f"{self.name}: unknown modality {modality!r}; it has {', '.join(self.modalities)}"
-            )
+        limit = bounds(self.logit_scale, self.min_logit_scale, MAX_LOGIT_SCALE)
+        rows = [("logit_scale", self.logit_scale, *limit)]
+        log_alpha_max = None if self.alpha_max is None else math.log(self.alpha_max)
+        for modality, log_alpha in self.log_alpha.items():
+            rows.append((f"alpha_{modality}", log_alpha, *bounds(log_alpha, None, log_alpha_max)))
+        return rows
 
     def _check_dim(self, x: Tensor, what: str) -> None:
-        if x.shape[-1] != self.dim:
+        if x.ndim == 0 or x.shape[-1] != self.dim:
             raise ValueError(
-                f"{self.name}: {what} have dimension {x.shape[-1]}, the geometry has {self.dim}"
+                f"{self.name}: the last dimension of {what} must be {self.dim}, got shape "
+                f"{tuple(x.shape)}"
             )
 
 
@@ -333,43 +354,47 @@ def build_geometry(
     c_min: float | None = None,
     c_max: float | None = None,
 ) -> Geometry:
-    """A geometry by name, with the initial values of arXiv 2409.13079.
+    """A named geometry with the initial values of its row of `GEOMETRIES`.
 
     Args:
-        name: a key of `GEOMETRIES`, or `euclip`, `meru`.
-        dim: dimension d of features and points.
-        init_logit_scale: log of the initial beta; the table's value when None.
-        entailment: choose the table's value for training with the entailment loss.
-        min_logit_scale: lower bound of logit_scale; none by default, the upper one is log 100.
-        alpha_max: upper bound of alpha; none by default, 1 in MERU.
-        c_init, learn_c: curvature of the hyperbolic geometries, in [c_min, c_max], which are
-            c_init / 10 and 10 c_init when None.
+        name: a row, or an alias: "euclip" is "euclidean-squared", "meru" is "hyperbolic".
+        dim: dimension of the projected features.
+        modalities: names of the encoders.
+        init_logit_scale: log beta at the start; None takes the row's value.
+        entailment: the model is trained with the entailment loss, for which the row may have another value.
+        min_logit_scale: lower bound of log beta (0 in the published code); none by default.
+        alpha_max: upper bound of alpha_m (1 in MERU); none by default. Hyperbolic rows only.
+        c_init: initial curvature magnitude. Hyperbolic rows only; the others have no such scalar.
+        learn_c: whether c is learned.
+        c_min, c_max: bounds of c; c_init / 10 and 10 c_init by default.
 
     Raises:
-        ValueError: an unknown name, a dimension or curvature that is not positive, bounds that
-            do not hold c_init.
+        ValueError: unknown name, an initial value that is not positive or outside its bounds, or entailment asked
+            of a geometry without cones.
     """
     spec = GEOMETRIES[canonical(name)]
-    if dim < 1:
-        raise ValueError(f"{name}: dim must be at least 1, got {dim}")
-    kind = manifolds.MANIFOLDS[spec.manifold]
+    make = manifolds.MANIFOLDS[spec.manifold]
     if spec.learned_curvature:
-        if not c_init > 0:
-            raise ValueError(f"{name}: c must be positive (the curvature is -c), got c={c_init}")
-        manifold = kind(  # type: ignore[call-arg]
+        manifold = make(
             c=c_init,
             learnable=learn_c,
             c_min=c_init / 10 if c_min is None else c_min,
             c_max=10 * c_init if c_max is None else c_max,
         )
     else:
-        manifold = kind()
-    if init_logit_scale is None:
-        init_logit_scale = spec.init_logit_scale_entailment if entailment else spec.init_logit_scale
+        manifold = make()
+    if entailment and not manifold.has_cones:
+        raise ValueError(
+            f"{name} has no entailment cones; train it without entailment, or take a Euclidean or "
+            "hyperbolic geometry"
+        )
+    if init_logit_scale is None and entailment:
+        init_logit_scale = spec.init_logit_scale_entailment
     return Geometry(
-        name,
-        dim,
+        spec,
         manifold,
+        dim,
+        name=name,
         modalities=modalities,
         init_logit_scale=init_logit_scale,
         min_logit_scale=min_logit_scale,

@@ -8,6 +8,7 @@ in Euclidean space and dimensionless on hyperbolic manifolds (they agree at K_E 
 import math
 from dataclasses import asdict, dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -35,6 +36,8 @@ def entailment_loss(
     _check(parent, min_radius)
     with no_autocast(parent):
         parent, child = widen(parent, "parent"), widen(child, "child")
+        if min_radius == 0:  # apertures are 0, which the manifold does not take as cones
+            return manifold.exterior_angle(parent, child).mean()
         return manifold.entailment_energy(parent, child, min_radius).mean()
 
 
@@ -56,6 +59,7 @@ class ConeStatistics:
         return asdict(self)
 
 
+@torch.no_grad()
 def cone_statistics(
     manifold: Manifold,
     parent: Float[Tensor, "n d"],
@@ -69,10 +73,14 @@ def cone_statistics(
         NotImplementedError: the manifold has no cones.
     """
     _check(parent, min_radius)
-    parent, child = widen(parent.detach(), "parent"), widen(child.detach(), "child")
+    parent, child = widen(parent, "parent"), widen(child, "child")
     with no_autocast(parent):
-        aperture = manifold.half_aperture(parent, min_radius).detach()
-        angle = manifold.exterior_angle(parent, child).detach()
+        angle = manifold.exterior_angle(parent, child)
+        aperture = (
+            manifold.half_aperture(parent, min_radius)
+            if min_radius > 0
+            else torch.zeros_like(angle)
+        )
     # The half space itself is pi/2 to rounding; nothing else comes closer to it than this.
     half_space = math.pi / 2 - 1e-6
     return ConeStatistics(
@@ -86,8 +94,10 @@ def cone_statistics(
 def _check(parent: Tensor, min_radius: float) -> None:
     if parent.shape[0] == 0:
         raise ValueError("entailment needs at least one pair of parent and child, got none")
-    if not min_radius >= 0:
-        raise ValueError(f"min_radius is the K of the cones and must be >= 0, got {min_radius}")
+    if not (min_radius >= 0 and math.isfinite(min_radius)):
+        raise ValueError(
+            f"min_radius is the K of the cones and must be finite and >= 0, got {min_radius}"
+        )
 
 
 def linear_schedule(step: int, total: int, start: float, end: float) -> float:
@@ -126,4 +136,6 @@ def warmup_weight(
 
 def _check_step(step: int, total: int) -> None:
     if total <= 0 or not 0 <= step <= total:
-        raise ValueError(f"a schedule needs 0 <= step <= total and total > 0, got {step} of {total}")
+        raise ValueError(
+            f"a schedule needs 0 <= step <= total and total > 0, got {step} of {total}"
+        )

@@ -1,0 +1,75 @@
+"""How features become points (`LIFTS`) and pairs of points become logits (`LOGITS`).
+
+Arguments are float32 or float64 and autocast is off: `Geometry` sees to both.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+import manifolds
+from manifolds.base import Manifold
+
+Scale = Tensor | float
+
+
+def normalise(manifold: Manifold, features: Tensor, scale: Scale, what: str) -> Tensor:
+    """f / |f|, a point of the unit sphere. Raises ValueError that counts the zero features.
+
+    `what` names the features in that error; neither the manifold nor the scale is read.
+    """
+    # Divided by the largest entry first: the squares of a feature of 1e-23 underflow in float32.
+    largest = features.detach().abs().amax(-1, keepdim=True)
+    zeros = int((largest == 0).sum())
+    if zeros:
+        raise ValueError(
+            f"{what}: {zeros} of {largest.numel()} features are zero and have no direction; look for "
+            "dead units or empty input in the encoder, or take a Euclidean or hyperbolic geometry"
+        )
+    features = features / largest
+    return features / torch.linalg.vector_norm(features, dim=-1, keepdim=True)
+
+
+def scale(manifold: Manifold, features: Tensor, scale: Scale, what: str) -> Tensor:
+    """scale * f, a point of Euclidean space."""
+    return features * scale
+
+
+def expmap0(manifold: Manifold, features: Tensor, scale: Scale, what: str) -> Tensor:
+    """exp_0(scale * f), with f a tangent vector at the origin."""
+    return manifold.expmap0(features * scale)
+
+
+def dot(manifold: Manifold, x: Tensor, y: Tensor) -> Tensor:
+    """<x, y>; on the unit sphere the cosine."""
+    return x @ y.mT
+
+
+def minkowski(manifold: Manifold, x: Tensor, y: Tensor) -> Tensor:
+    """<x, y>_L = <x, y> - x_t y_t, at most -1/c."""
+    return manifolds.functional.lorentz_pairwise_inner(x, y, manifold.c)
+
+
+def minus_dist(manifold: Manifold, x: Tensor, y: Tensor) -> Tensor:
+    """-d(x, y)."""
+    return -manifold.pairwise_dist(x, y)
+
+
+def minus_dist2(manifold: Manifold, x: Tensor, y: Tensor) -> Tensor:
+    """-d(x, y)^2."""
+    return -manifold.pairwise_dist2(x, y)
+
+
+LIFTS: dict[str, Callable[[Manifold, Tensor, Scale, str], Tensor]] = {
+    "normalise": normalise,
+    "scale": scale,
+    "expmap0": expmap0,
+}
+
+LOGITS: dict[str, Callable[[Manifold, Tensor, Tensor], Tensor]] = {
+    "dot": dot,
+    "minkowski": minkowski,
+    "-dist": minus_dist,
+    "-dist2": minus_dist2,
+}
