@@ -215,8 +215,8 @@ def parse_emoji_test(text: str) -> list[Emoji]:
 def add_keywords(emoji: list[Emoji], annotations: dict[str, dict[str, list[str]]]) -> list[Emoji]:
     """Each emoji with its CLDR keywords, lower-cased, without its own name.
 
-    Sequences that the annotations do not list (46 here, such as "woman: red hair") take their parts'
-    keywords, in order.
+    Sequences that the annotations do not list (46 here, such as "woman: red hair") take the
+    keywords of their parts, in order.
     """
     return [Emoji(e.codes, e.name, e.group, e.subgroup, _keywords(e, annotations)) for e in emoji]
 
