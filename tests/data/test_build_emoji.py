@@ -132,10 +132,10 @@ def corner(**turns: object) -> list[str]:
         "lower right": pixels[18:30, 18:30],
     }
     for quarter in quarters.values():
-        # The palette holds means of 16 levels of alpha: what is opaque may become 248.
+        # A palette entry is the mean of near colours: alpha 255 may become 248, and 0 may become 7.
         far = np.abs(quarter.astype(int) - [0, 204, 0, 255]).max()
-        assert far <= 8 or (quarter[..., 3] == 0).all()
-    return [name for name, q in quarters.items() if q[..., 3].any()]
+        assert far <= 8 or (quarter[..., 3] < 8).all()
+    return [name for name, q in quarters.items() if (q[..., 3] > 247).all()]
 
 
 def test_drawings_are_rasterised_mirrored_and_turned():
@@ -154,7 +154,7 @@ def test_drawings_that_are_not_square_are_letterboxed():
     icon = IconSet(icons, {}).find(MAN)
     assert icon is not None
     alpha = np.asarray(Image.open(io.BytesIO(build_emoji.rasterise(icon))).convert("RGBA"))[..., 3]
-    assert (alpha[9:23] > 247).all() and (alpha[:7] == 0).all() and (alpha[25:] == 0).all()
+    assert (alpha[9:23] > 247).all() and (alpha[[*range(7), *range(25, 32)]] < 8).all()
 
 
 def test_shards_depend_on_their_samples_only(tmp_path):

@@ -189,7 +189,7 @@ def test_no_novel_emoji_and_no_twemoji_is_trained_on(final):
     assert len({p[1] for p, i in zip(pool.paths, pool.ids, strict=True) if i in novel}) == 68
 
 
-def test_tuning_never_reads_twemoji(monkeypatch):
+def test_tuning_never_reads_twemoji_and_scales_to_any_size(monkeypatch):
     read = []
 
     def recorded(name):
@@ -198,12 +198,12 @@ def test_tuning_never_reads_twemoji(monkeypatch):
         return iter(list(read_rendition(name))[::40])
 
     monkeypatch.setattr(module, "read_rendition", recorded)
-    splits = load_emoji(protocol="tuning")
+    splits = load_emoji(20, protocol="tuning")
     assert read == ["noto", "fluent", "emojione", "noto-v1"]
     assert set(splits.train.sources) == {"noto", "fluent", "emojione"}
     (split,) = splits.evaluation.values()
     assert split.name == "validation" and set(split.pool.sources) == {"noto-v1"}
-    assert len(split.pool) == 31
+    assert split.pool.images.shape == (31, 4, 20, 20)
     asked = {split.pool.ids[i] for i in split.query.tolist()}
     assert asked == {i for i in split.pool.ids if not is_novel(i)}
 
@@ -242,10 +242,3 @@ def test_splits_say_what_they_are(final):
     assert final.templates == EVALUATION_TEMPLATES
     assert all(len(path) == len(LEVELS) for path in final.train.paths)
     assert "4,985" in final.description
-
-
-def test_pictures_of_another_size_are_scaled(monkeypatch):
-    monkeypatch.setattr(
-        module, "read_rendition", lambda name: iter(list(read_rendition(name))[::100])
-    )
-    assert load_emoji(20).train.images.shape[1:] == (4, 20, 20)
