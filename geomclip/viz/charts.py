@@ -1,6 +1,6 @@
 """Charts as Plotly specifications, each with the table that says the same.
 
-A specification is the plain dict of a Plotly figure: `plotly.graph_objects.Figure(chart.spec)` draws
+A specification is the plain dict of a figure: `plotly.graph_objects.Figure(chart.spec)` draws
 it in a notebook. Colours are CSS variables, `var(--name)` or `var(--name, opacity)`, which the
 page resolves for light and dark paper.
 """

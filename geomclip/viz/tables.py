@@ -1,0 +1,124 @@
+"""The report's tables as data: every number with its spread, bold only where that may be."""
+
+import math
+from dataclasses import dataclass
+
+from geomclip.results import METRICS, SPLITS, Results
+from geomclip.viz import style
+from geomclip.viz.charts import Table
+from geomclip.viz.verdict import standing
+
+REFERENCES = {"chance": "Chance", "majority": "Commonest", "pixel_nn": "Raw pixels"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number, what stands after ±, and whether it is set in bold."""
+
+    text: str
+    margin: str = ""
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """One metric over the variants; `references` follows the order of REFERENCES."""
+
+    label: str
+    unit: str
+    meaning: str
+    cells: tuple[Cell, ...]
+    references: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Block:
+    """The rows of one split."""
+
+    title: str
+    detail: str
+    rows: tuple[MetricRow, ...]
+
+
+def metric_blocks(results: Results) -> list[Block]:
+    """The main table, one block a split, and one for the cost of training."""
+    blocks = []
+    for split in [*results.splits, "train"]:
+        rows = [row for metric in METRICS if (row := _metric_row(results, split, metric))]
+        if rows:
+            title = "Cost of training" if split == "train" else SPLITS.get(split, split)
+            blocks.append(Block(title, _detail(results, split), tuple(rows)))
+    return blocks
+
+
+def _detail(results: Results, split: str) -> str:
+    entry = results.data.get("splits", {}).get(split)
+    if entry is None:
+        return ""
+    asked, pool = int(entry["queries"]), int(entry["pool"])
+    return f"{style.count(asked)} asked about, {style.count(pool)} candidates"
+
+
+def _metric_row(results: Results, split: str, metric: str) -> MetricRow | None:
+    # The raw-pixel reference stands in its own column, beside what it is to be compared with.
+    if metric == "pixel_nn_r1":
+        return None
+    info = METRICS[metric]
+    found = standing(results, split, metric, results.variants)
+    if found is None:
+        return None
+    one_seed = any(e.spread is None for _, e in found.ranked)
+    bold = None if one_seed or info.higher_is_better is None else found.leader
+    estimates = dict(found.ranked)
+    cells = []
+    for variant in results.variants:
+        if variant not in estimates:
+            cells.append(Cell("–"))
+            continue
+        value = estimates[variant]
+        margin = style.margin(value)
+        after = "" if margin is None else style.number(margin, metric)
+        cells.append(Cell(style.number(value.mean, metric), after, variant == bold))
+    references = [results.reference(name, split, metric) for name in REFERENCES]
+    texts = ("" if r is None else style.number(r, metric) for r in references)
+    return MetricRow(info.label, style.unit(metric), info.meaning, tuple(cells), tuple(texts))
+
+
+def cone_table(results: Results) -> Table | None:
+    """Containment, aperture and AUC per level, mean over seeds; None without entailed runs."""
+    rows = []
+    for variant in results.variants:
+        runs = [run for run in results.runs if run.variant == variant and run.cones]
+        if variant.entailment == 0 or not runs:
+            continue
+        for place, cone in enumerate(runs[0].cones):
+            mean = {
+                key: _mean([run.cones[place].get(key) for run in runs])
+                for key in ("own", "other", "aperture", "saturated", "auc")
+            }
+            rows.append(
+                (
+                    f"{style.label(variant)}, {cone['level']}",
+                    _percent(mean["own"]),
+                    _percent(mean["other"]),
+                    "" if mean["aperture"] is None else f"{mean['aperture']:.3f}",
+                    _percent(mean["saturated"]),
+                    "" if mean["auc"] is None else f"{mean['auc']:.3f}",
+                )
+            )
+    if not rows:
+        return None
+    columns = (
+        "Geometry, level", "In own cone, %", "In others' cones, %",
+        "Half aperture, rad", "Half spaces, %", "AUC",
+    )  # fmt: skip
+    return Table(columns, tuple(rows))
+
+
+def _mean(values: list[float | None]) -> float | None:
+    have = [v for v in values if v is not None]
+    return math.fsum(have) / len(have) if have else None
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.1f}"
