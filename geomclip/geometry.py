@@ -1,7 +1,8 @@
-"""A geometry of contrastive learning: a manifold, a lift of features onto it, a logit for two points.
+"""A geometry: a manifold, a lift of features onto it, a logit of two points.
 
-Notation: f raw projected feature of dimension d; x, y points; beta = exp(logit_scale); alpha_m learned scale of
-modality m; c magnitude of the curvature. The named geometries are the rows of `GEOMETRIES` (spec.py).
+Notation: f raw projected feature of dimension d; x, y points; beta = exp(logit_scale); alpha_m
+scale of modality m; c magnitude of the curvature. The named ones are the rows of `GEOMETRIES`
+(spec.py).
 """
 
 import math
@@ -64,13 +65,13 @@ class Geometry(nn.Module):
         lower = -math.inf if min_logit_scale is None else min_logit_scale
         if not (lower <= start <= MAX_LOGIT_SCALE and math.isfinite(start)):
             raise ValueError(
-                f"{name}: init_logit_scale must lie in [{lower:g}, log 100 = {MAX_LOGIT_SCALE:.4f}], "
-                f"got {start:g}; it is the log of the factor of the logits, change it or its bound"
+                f"{name}: init_logit_scale must lie in [{lower:g}, log 100 = {MAX_LOGIT_SCALE:.4f}]"
+                f", got {start:g}; it is the log of the logits' factor, change it or its bound"
             )
         if alpha_max is not None and spec.learned_alpha and not alpha_max >= dim**-0.5:
             raise ValueError(
-                f"{name}: alpha_max must be at least alpha's initial value, d^-1/2 = {dim**-0.5:.4g}, "
-                f"got {alpha_max:g}"
+                f"{name}: alpha_max must be at least alpha's initial value, d^-1/2 = "
+                f"{dim**-0.5:.4g}, got {alpha_max:g}"
             )
         self.name = name
         self.spec = spec
@@ -108,7 +109,8 @@ class Geometry(nn.Module):
             expmap0     exp_0(alpha_m f), so dist0 = alpha_m |f|     hyperbolic*, poincare
 
         Raises:
-            ValueError: unknown modality, another dimension, integer features, or (normalise) zero features.
+            ValueError: unknown modality, another dimension, not floating point, or (normalise) zero
+                features.
         """
         alpha = self.alpha(modality)
         self._check_dim(features, "features")
@@ -121,7 +123,7 @@ class Geometry(nn.Module):
             return LIFTS[self.spec.lift](self.manifold, features, scale, what)
 
     def alpha(self, modality: str) -> Float[Tensor, ""] | float:
-        """Length of a feature's tangent vector (of a point, in flat space) over the feature's: the learned
+        """Length of a point's tangent vector at the origin over its feature's: the learned
         alpha_m, or d^-1/2. Raises ValueError for an unknown modality.
         """
         if modality not in self.modalities:
@@ -137,8 +139,8 @@ class Geometry(nn.Module):
     ) -> Float[Tensor, "*b d"]:
         """One point for the features of k prompts: the lift of their mean.
 
-        The mean is taken in the tangent space at the root, before the lift; where the lift normalises, features
-        are normalised before and after it (zero-shot classifiers of CLIP and MERU).
+        The mean is taken in the tangent space at the root, before the lift; where the lift
+        normalises, features are normalised before and after it (as CLIP and MERU do).
 
         Raises:
             ValueError: no prompts, features that cancel to 0 (normalise), or as `lift`.
@@ -159,13 +161,13 @@ class Geometry(nn.Module):
     ) -> Float[Tensor, "*b n m"]:
         """logit / beta of every x with every y.
 
-            dot         <x, y>; the cosine on the unit sphere      clip, euclidean-inner
-            minkowski   <x, y>_L = <x, y> - x_t y_t                hyperbolic-inner
-            -dist       minus the geodesic distance                elliptic, euclidean, hyperbolic, poincare
-            -dist2      minus its square                           euclidean-squared, hyperbolic-squared
+            dot        <x, y> (unit sphere: the cosine)      clip, euclidean-inner
+            minkowski  <x, y>_L = <x, y> - x_t y_t           hyperbolic-inner
+            -dist      minus the geodesic distance           elliptic, euclidean, hyperbolic, ...
+            -dist2     minus its square                      euclidean-squared, hyperbolic-squared
 
         Raises:
-            ValueError: x or y has another dimension than the geometry, or they differ in dtype or device.
+            ValueError: x or y has another dimension, or their dtypes or devices differ.
         """
         self._check_dim(x, "x")
         self._check_dim(y, "y")
@@ -188,8 +190,8 @@ class Geometry(nn.Module):
 
     @property
     def root(self) -> Float[Tensor, "d"]:
-        """The point where the hierarchy starts: the origin, or for clip and elliptic the normalised mean of all
-        image and text embeddings of the training set.
+        """Where the hierarchy starts: the origin, or for clip and elliptic the normalised mean of
+        all image and text embeddings of the training set.
 
         Raises:
             GeomclipError: that mean has not been set.
@@ -200,7 +202,7 @@ class Geometry(nn.Module):
         root = widen(self.root_point, "root")
         if not root.any():
             raise GeomclipError(
-                f"{self.name}: the root is the mean of the training embeddings and has not been set",
+                f"{self.name}: its root, the mean of the training embeddings, has not been set",
                 "Call set_root_(image_points, text_points) with the points of the training set.",
             )
         return root
@@ -209,11 +211,11 @@ class Geometry(nn.Module):
     def set_root_(
         self, image_points: Float[Tensor, "n d"], text_points: Float[Tensor, "m d"]
     ) -> None:
-        """Set the root of clip and elliptic to the normalised mean of the n + m points. Where the root is the
-        origin there is nothing to set.
+        """Set the root of clip and elliptic to the normalised mean of the n + m points; where the
+        root is the origin there is nothing to set.
 
         Raises:
-            ValueError: another dimension; or the mean is 0 or not finite, which includes no points at all.
+            ValueError: another dimension; or the mean is 0 (also of no points) or not finite.
         """
         self._check_dim(image_points, "image_points")
         self._check_dim(text_points, "text_points")
@@ -223,17 +225,17 @@ class Geometry(nn.Module):
         total = image_points.double().sum(0) + text_points.to(image_points.device).double().sum(0)
         count = len(image_points) + len(text_points)
         length = torch.linalg.vector_norm(total).item()
-        # Points that cancel leave rounding of the size of their own last digit, which has no direction.
+        # Points that cancel leave rounding, which has a length but no direction.
         if not (math.isfinite(length) and length > 1e-7 * count):
             raise ValueError(
-                f"{self.name}: the sum of {count} points has length {length:g} and gives no root; pass "
-                "finite points that do not cancel, at least one"
+                f"{self.name}: the sum of {count} points has length {length:g} and gives no root; "
+                "pass finite points that do not cancel, at least one"
             )
         self.root_point.copy_(total / length)
 
     def root_distance(self, x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b"]:
-        """Distance to the root: geodesic length, or for clip (1 - cos(x, root)) / 2, in 0..1 (figure 2 of
-        arXiv 2409.13079).
+        """Distance to the root: geodesic length, or for clip (1 - cos(x, root)) / 2, in 0..1
+        (figure 2 of arXiv 2409.13079).
 
         Raises:
             GeomclipError: the root of clip or elliptic has not been set.
@@ -256,7 +258,7 @@ class Geometry(nn.Module):
         child: Float[Tensor, "n d"],
         min_radius: float = 0.1,
     ) -> Float[Tensor, ""]:
-        """Mean angle by which the children lie outside their parents' cones, radians: `losses.entailment_loss`.
+        """Mean angle of children outside their parents' cones, radians: `losses.entailment_loss`.
 
         Raises:
             NotImplementedError: the manifold has no cones.
@@ -271,7 +273,7 @@ class Geometry(nn.Module):
     # --- the learned scalars ---
 
     def scalars(self) -> dict[str, float]:
-        """What to log: logit_scale (= log beta), and where they exist c and alpha_image, alpha_text, ..."""
+        """What to log: logit_scale (log beta); c, alpha_image, alpha_text where they exist."""
         values = {"logit_scale": self.logit_scale.item()}
         if self.spec.learned_curvature:
             values["c"] = self.manifold.c.item()
@@ -280,7 +282,7 @@ class Geometry(nn.Module):
         return values
 
     def scalar_parameters(self) -> list[nn.Parameter]:
-        """logit_scale, log alpha_m, and log c where it is learned: no weight decay, a learning rate of their own."""
+        """logit_scale, log alpha_m, log c if learned: no weight decay, their own learning rate."""
         parameters = [self.logit_scale, *self.log_alpha.values()]
         if self.manifold.learnable:
             parameters.append(self.manifold.log_c)
@@ -317,20 +319,14 @@ class Geometry(nn.Module):
         return standing | self.manifold.at_bound()
 
     def _bounded(self) -> list[tuple[str, nn.Parameter, Tensor, Tensor]]:
-        # The bounds are rounded to the parameter's dtype: log 100 is no float32, and a parameter put on its
-        # rounded value would count as outside for ever.
-        def bounds(parameter: Tensor, lower: float | None, upper: float | None) -> list[Tensor]:
-            return [
-                parameter.new_tensor(-math.inf if lower is None else lower),
-                parameter.new_tensor(math.inf if upper is None else upper),
-            ]
-
-        limit = bounds(self.logit_scale, self.min_logit_scale, MAX_LOGIT_SCALE)
-        rows = [("logit_scale", self.logit_scale, *limit)]
-        log_alpha_max = None if self.alpha_max is None else math.log(self.alpha_max)
+        lower = -math.inf if self.min_logit_scale is None else self.min_logit_scale
+        rows = [("logit_scale", self.logit_scale, lower, MAX_LOGIT_SCALE)]
+        upper = math.inf if self.alpha_max is None else math.log(self.alpha_max)
         for modality, log_alpha in self.log_alpha.items():
-            rows.append((f"alpha_{modality}", log_alpha, *bounds(log_alpha, None, log_alpha_max)))
-        return rows
+            rows.append((f"alpha_{modality}", log_alpha, -math.inf, upper))
+        # In the parameter's dtype: log 100 is no float32, and a parameter put on its rounded
+        # value would count as outside for ever.
+        return [(name, p, p.new_tensor(low), p.new_tensor(high)) for name, p, low, high in rows]
 
     def _check_dim(self, x: Tensor, what: str) -> None:
         if x.ndim == 0 or x.shape[-1] != self.dim:
@@ -361,7 +357,7 @@ def build_geometry(
         dim: dimension of the projected features.
         modalities: names of the encoders.
         init_logit_scale: log beta at the start; None takes the row's value.
-        entailment: the model is trained with the entailment loss, for which the row may have another value.
+        entailment: the model is trained with the entailment loss; the row may start elsewhere then.
         min_logit_scale: lower bound of log beta (0 in the published code); none by default.
         alpha_max: upper bound of alpha_m (1 in MERU); none by default. Hyperbolic rows only.
         c_init: initial curvature magnitude. Hyperbolic rows only; the others have no such scalar.
@@ -369,8 +365,9 @@ def build_geometry(
         c_min, c_max: bounds of c; c_init / 10 and 10 c_init by default.
 
     Raises:
-        ValueError: unknown name, an initial value that is not positive or outside its bounds, or entailment asked
-            of a geometry without cones.
+        ValueError: unknown name, c_init not positive, an initial value outside its bounds, or
+        entailment
+            asked of a geometry without cones.
     """
     spec = GEOMETRIES[canonical(name)]
     make = manifolds.MANIFOLDS[spec.manifold]

@@ -24,8 +24,8 @@ def normalise(manifold: Manifold, features: Tensor, scale: Scale, what: str) -> 
     zeros = int((largest == 0).sum())
     if zeros:
         raise ValueError(
-            f"{what}: {zeros} of {largest.numel()} features are zero and have no direction; look for "
-            "dead units or empty input in the encoder, or take a Euclidean or hyperbolic geometry"
+            f"{what}: {zeros} of {largest.numel()} features are zero and have no direction; look "
+            "for dead units or empty input in the encoder, or take a Euclidean or hyperbolic space"
         )
     features = features / largest
     return features / torch.linalg.vector_norm(features, dim=-1, keepdim=True)

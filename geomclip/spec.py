@@ -1,7 +1,8 @@
 """The named geometries as rows of data, with the initial values of the published code.
 
-The rows are those of Chou & Alam (arXiv 2409.13079); `poincare` is `hyperbolic` on the ball, for a cross-check. A new
-geometry is a new row; a new kind of lift or logit is a function and a line in `lifts.py`.
+The rows are those of Chou & Alam (arXiv 2409.13079); `poincare` is `hyperbolic` on the ball, for a
+cross-check. A new geometry is a new row; a new kind of lift or logit a function and a line in
+lifts.py.
 """
 
 import math
@@ -13,7 +14,7 @@ CLIP_LOGIT_SCALE = math.log(1 / 0.07)
 
 @dataclass(frozen=True)
 class GeometrySpec:
-    """One geometry as data. f is a feature of dimension d, alpha a positive scale, beta = exp(logit_scale)."""
+    """One geometry as data. d: dimension; alpha: scale of a feature; beta = exp(logit_scale)."""
 
     manifold: str
     """Key of `manifolds.MANIFOLDS`."""
@@ -28,9 +29,9 @@ class GeometrySpec:
     learned_curvature: bool = False
     """Whether the curvature c is a scalar of the geometry."""
     learned_alpha: bool = False
-    """Whether every modality has its learned alpha, d^-1/2 at the start; without, alpha is d^-1/2 for good."""
+    """Whether every modality learns its alpha, d^-1/2 at the start; it stays d^-1/2 without."""
     tangent_scale: float = 1.0
-    """Chart length over metric length of a tangent vector at the origin: 1/2 on the ball, where lambda(0) = 2."""
+    """Chart length over metric length of a tangent vector at the origin; 1/2 on the ball."""
     root: Literal["origin", "mean"] = "origin"
     """The origin, or the normalised mean of all embeddings of the training set."""
     root_distance: Literal["dist", "cosine"] = "dist"

@@ -1,4 +1,4 @@
-"""The losses, one a file. Contrastive ones in nats, entailment in radians; all are means over the batch."""
+"""The losses, one a file: contrastive ones in nats, entailment in radians, means over the batch."""
 
 from geomclip.losses.entailment import (
     ConeStatistics,

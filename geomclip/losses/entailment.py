@@ -1,8 +1,9 @@
 """Entailment: the image should lie in the cone of its text (MERU, arXiv 2304.09172, section 3.3).
 
-The parent x (text) spans a cone of half aperture aper(x) that points away from the root; the child y
-(image) is seen from x under the exterior angle ext(x, y). `min_radius` is the K of the aperture, a length
-in Euclidean space and dimensionless on hyperbolic manifolds (they agree at K_E = 2K / sqrt(c)).
+The parent x (text) spans a cone of half aperture aper(x) that points away from the root; the child
+y (image) is seen from x under the exterior angle ext(x, y). `min_radius` is the K of the
+aperture, a length in Euclidean space, dimensionless on hyperbolic manifolds (they agree at K_E =
+2K / sqrt(c)).
 """
 
 import math
@@ -26,8 +27,8 @@ def entailment_loss(
 
         loss = (1 / n) sum_i max(0, ext(parent_i, child_i) - aper(parent_i))
 
-    With `min_radius=0` every aperture is 0 and the loss is the mean exterior angle. Gradients reach both
-    sides and a learnable c.
+    With `min_radius=0` every aperture is 0 and the loss is the mean exterior angle. Gradients reach
+    both sides and a learnable c.
 
     Raises:
         ValueError: no pairs, or `min_radius` is negative.
@@ -52,7 +53,7 @@ class ConeStatistics:
     angle: float
     """Mean exterior angle of the pairs, radians."""
     saturated: float
-    """Share of the parents so near the root that their cone is a half-space (half aperture pi/2)."""
+    """Share of the parents so near the root that their cone is a half-space (aperture pi/2)."""
 
     def to_dict(self) -> dict[str, float]:
         """The four numbers by name."""
@@ -115,7 +116,7 @@ def linear_schedule(step: int, total: int, start: float, end: float) -> float:
 def warmup_weight(
     step: int, total: int, weight: float, start_fraction: float, end_fraction: float
 ) -> float:
-    """The weight of a loss at `step`: 0 up to start_fraction of the run, rising linearly to `weight` at
+    """The weight of a loss at `step`: 0 up to start_fraction of the run, then linear to `weight` at
     end_fraction, constant from there on; with both fractions 0 it is `weight` from the first step.
 
     Raises:

@@ -12,7 +12,7 @@ from geomclip.precision import no_autocast, widen
 def info_nce(
     geometry: Geometry, x: Float[Tensor, "n d"], y: Float[Tensor, "n d"]
 ) -> Float[Tensor, ""]:
-    """Symmetric InfoNCE of n matched pairs of points, in nats: `info_nce_from_logits(g.logits(x, y))`.
+    """Symmetric InfoNCE of n pairs of points, in nats: `info_nce_from_logits(g.logits(x, y))`.
 
     Args:
         geometry: gives the logits; its `logit_scale`, `alpha` and `c` receive gradients.
