@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import tyro
+from rich.table import Table
 
 from geomclip.cli.options import Common, CommonFlags, guard_pipes, parse, replace, spell_out
 from geomclip.cli.output import Output, finite, table
@@ -26,6 +27,8 @@ class EvaluateOptions:
     """Torch device."""
     threads: int = 0
     """CPU threads; torch's own choice at 0."""
+    min_radius: float | None = None
+    """Cone constant K; that of the end of the run when not given."""
     out: Path | None = None
     """File for the numbers; SOURCE/evaluation.json by default."""
     common: CommonFlags = field(default_factory=Common)
@@ -35,25 +38,30 @@ def run(argv: list[str]) -> int:
     """Parse, evaluate, report."""
     options = parse_options(argv)
     output = Output(options.common)
-    values, rows = evaluate(options, output)
+    values = evaluate(options, output)
     path = options.out or options.source / FILE
     _write(path, values)
+    output.result(values, summary(values))
     output.note(f"Written to {path}")
-    splits = list(dict.fromkeys(split for split, _, _ in rows))
-    cells = {(metric, split): value for split, metric, value in rows}
-    metrics = dict.fromkeys(metric for _, metric, _ in rows)
-    output.result(
-        values,
-        table(
-            f"{options.source}: {values['geometry']}",
-            ["metric", *splits],
-            [
-                [m, *(f"{cells[m, s]:.4f}" if (m, s) in cells else "" for s in splits)]
-                for m in metrics
-            ],
-        ),
-    )
     return 0
+
+
+def summary(values: dict[str, Any]) -> Table:
+    """The numbers as a table: metrics by split, what chance gives in brackets."""
+    cells = {(row["metric"], row["split"]): f"{row['value']:.4f}" for row in values["rows"]}
+    for row in values["references"]:
+        key = row["metric"], row["split"]
+        if row["reference"] == "chance" and key in cells:
+            cells[key] += f" ({row['value']:.4f})"
+    splits = list(dict.fromkeys(split for _, split in cells))
+    return table(
+        f"{values['source']}: {values['geometry']} on {values['data']} (in brackets: chance)",
+        ["metric", *splits],
+        [
+            [metric, *(cells.get((metric, split), "") for split in splits)]
+            for metric in dict.fromkeys(metric for metric, _ in cells)
+        ],
+    )
 
 
 def parse_options(argv: list[str]) -> EvaluateOptions:
@@ -62,23 +70,19 @@ def parse_options(argv: list[str]) -> EvaluateOptions:
     options = parse(EvaluateOptions, argv, prog="geomclip evaluate")
     source = options.source
     folder = source.parent.parent if source.parent.name == "checkpoints" else source
-    if (folder / "config.toml").is_file() and "--data.source" not in {
-        token.partition("=")[0] for token in argv
-    }:
-        trained = from_toml(folder / "config.toml").data
-        options = parse(
-            EvaluateOptions,
-            argv,
-            prog="geomclip evaluate",
-            default=EvaluateOptions(source=source, data=trained),
-        )
+    if (folder / "config.toml").is_file():
+        trained = from_toml(folder / "config.toml")
+        last = trained.final_min_radius
+        radius = trained.min_radius if last is None else last
+        own = any(token.partition("=")[0] == "--data.source" for token in argv)
+        data = DataConfig() if own else trained.data
+        default = EvaluateOptions(source=source, data=data, min_radius=radius)
+        options = parse(EvaluateOptions, argv, prog="geomclip evaluate", default=default)
     return replace(options, data=guard_pipes(options.data, argv))
 
 
-def evaluate(
-    options: EvaluateOptions, output: Output
-) -> tuple[dict[str, Any], list[tuple[str, str, float]]]:
-    """The object of evaluation.json, and its numbers as (split, metric, value)."""
+def evaluate(options: EvaluateOptions, output: Output) -> dict[str, Any]:
+    """The object of evaluation.json."""
     import torch
 
     from geomclip.data.sources import load as load_data
@@ -93,14 +97,14 @@ def evaluate(
     with counting(output, f"reading {options.data.source}") as count:
         splits = load_data(options.data, model.image_size, progress=count)
     with counting(output, f"evaluating on {splits.name}"):
-        evaluation = evaluate(model, splits, train=splits.train)
-    values = {
+        radius = 0.1 if options.min_radius is None else options.min_radius
+        evaluation = evaluate(model, splits, train=splits.train, min_radius=radius)
+    return {
         "source": str(options.source),
         "data": splits.name,
-        "geometry": model.geometry.name,
+        "min_radius": radius,
         **evaluation.to_dict(),
     }
-    return values, [(row.split, row.metric, row.value) for row in evaluation.rows]
 
 
 def _write(path: Path, values: dict[str, Any]) -> None:

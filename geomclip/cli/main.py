@@ -103,5 +103,7 @@ def explain(error: BaseException) -> tuple[str, str, int]:
     if isinstance(error, OSError):
         how = "Free some space." if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
         return text, how or "Check the path and its permissions.", 1
+    if isinstance(error, ValueError):
+        return text, "Change the setting behind this; --debug shows where it happened.", 1
     how = "This looks like a defect of geomclip; --debug shows where it happened."
     return f"{type(error).__name__}: {text}", how, 1

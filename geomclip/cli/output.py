@@ -44,7 +44,11 @@ class Output:
         elif isinstance(text, Table):
             # A pipe has no width; tables there are as wide as they need to be.
             width = None if sys.stdout.isatty() else 200
-            Console(highlight=False, width=width).print(text)
+            console = Console(highlight=False, width=width)
+            # A table's own title is wrapped to the width of its columns.
+            console.print(text.title or "", soft_wrap=True)
+            text.title = None
+            console.print(text)
         else:
             print(text, flush=True)
 
