@@ -90,9 +90,10 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
             torch.cuda.set_rng_state(state["rng_cuda"])
         names = Progress.__dataclass_fields__
         return Progress(**{name: state[name] for name in names})
-    except Exception as error:  # torch.load raises half a dozen kinds for a damaged file
+    # torch.load raises half a dozen kinds for a damaged file, and explains none to a user.
+    except Exception as error:
         raise RequestError(
-            f"{path / STATE} is not readable as training state: {error}",
+            f"{path / STATE} is not readable as training state ({type(error).__name__})",
             "Remove this checkpoint folder; --resume then takes the one before.",
         ) from error
 

@@ -1,6 +1,7 @@
 """How a run fails: every error names the last good checkpoint and what to try."""
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from geomclip.errors import GeomclipError
@@ -31,9 +32,22 @@ def diverged(
     )
 
 
+@contextlib.contextmanager
+def step_errors(config: TrainConfig, out: Path, step: int) -> Iterator[None]:
+    """Turns what the model refuses (a zero feature on the sphere) into the error of a run."""
+    try:
+        yield
+    except ValueError as error:
+        raise GeomclipError(
+            f"step {step} failed: {error}",
+            f"{last_good(out)} Try --lr {config.lr / 3:.1g} in a new --out.",
+        ) from error
+
+
 def is_finite(model: ContrastiveModel) -> bool:
     """Whether every parameter and every running statistic of the towers is finite."""
-    tensors = [*model.parameters(), *model.encoders.buffers()]
+    # state_dict, not buffers: a causal mask is made of infinities on purpose, and is not stored.
+    tensors = [*model.geometry.parameters(), *model.encoders.state_dict().values()]
     return all(bool(t.isfinite().all()) for t in tensors if t.is_floating_point())
 
 

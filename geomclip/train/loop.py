@@ -13,6 +13,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from geomclip import __version__
 from geomclip.data.batches import Batches
+from geomclip.data.sources import load
 from geomclip.data.splits import Splits
 from geomclip.data.tokenizer import Tokenizer
 from geomclip.errors import Interrupted
@@ -27,7 +28,7 @@ from geomclip.train import run
 from geomclip.train.card import model_card
 from geomclip.train.checkpoint import Progress, checkpoints, load_checkpoint, save_checkpoint
 from geomclip.train.config import TrainConfig
-from geomclip.train.failures import diverged, is_finite, saving
+from geomclip.train.failures import diverged, is_finite, saving, step_errors
 from geomclip.train.files import disk_errors
 from geomclip.train.interrupt import stop_requests
 from geomclip.train.log import Clock, MetricsLog, Window, read_metrics
@@ -91,9 +92,7 @@ def train(
     if resume and (summary := run.finished(out)) is not None:
         return TrainResult(out, **summary)
     if splits is None:
-        from geomclip import data
-
-        splits = data.load(config.data, config.model.image.image_size)
+        splits = load(config.data, config.model.image.image_size)
     with reproducible(config, device):
         return _train(config, out, splits, device, progress)
 
@@ -123,7 +122,8 @@ def _train(
             set_lr(optimizer, lr_factor(at.step, config.steps, config.warmup))
             weight, min_radius = entailment_schedule(config, at.step)
             batch = batches.at(at.step)
-            image, text = model(batch.pixels.to(device), batch.ids.to(device))
+            with step_errors(config, out, at.step + 1):
+                image, text = model(batch.pixels.to(device), batch.ids.to(device))
             contrastive = info_nce(geometry, image, text)
             loss = contrastive
             if weight > 0:
@@ -161,7 +161,8 @@ def _train(
             if stopping or at.step % config.checkpoint_every == 0 or at.step == config.steps:
                 if not is_finite(model):
                     raise diverged(config, out, geometry, "update", at.step, far / (2 * len(image)))
-                update_root(model, splits.train)
+                with step_errors(config, out, at.step):
+                    update_root(model, splits.train)
                 at.seconds, at.cpu_seconds = clock.seconds(), clock.cpu_seconds()
                 at.window = window.sums
                 with saving(out, f"writing the checkpoint of step {at.step}"):
@@ -192,7 +193,7 @@ def _finish(
     at: Progress,
 ) -> TrainResult:
     """Write the run folder; finished.json comes last."""
-    summary = {
+    summary: dict[str, Any] = {
         "step": at.step,
         "seconds": at.seconds,
         "cpu_seconds": at.cpu_seconds,

@@ -16,7 +16,8 @@ from typing import Any
 
 import torch
 
-from geomclip.data.emoji import LEVELS, TEMPLATES, is_novel, read_rendition
+from geomclip.data.emoji import LEVELS, is_novel, read_rendition
+from geomclip.data.prompts import TEMPLATES
 from geomclip.data.record import Corpus
 from geomclip.data.splits import EvalSplit, Splits
 from geomclip.errors import GeomclipError

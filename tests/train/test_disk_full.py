@@ -1,25 +1,26 @@
 """A full disk: a clear error, the checkpoint before intact, nothing half-written left behind."""
 
 import os
+import resource
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from geomclip.errors import GeomclipError
 from geomclip.train import train
 from geomclip.train.checkpoint import checkpoints
-from geomclip.train.run import has_run
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 1 MB, where this user may make one."""
+    """A file system of 4 MB, where this user may make one."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
         pytest.skip("needs the right to mount a tmpfs")
     yield folder
@@ -27,8 +28,6 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_loses_nothing(small_disk: Path, small: SimpleNamespace, splits: Any) -> None:
-    from geomclip.errors import GeomclipError
-
     out = small_disk / "run"
 
     def fill_up(record: dict[str, Any]) -> None:
@@ -47,22 +46,21 @@ def test_a_full_disk_loses_nothing(small_disk: Path, small: SimpleNamespace, spl
 
 
 def test_a_file_that_may_not_grow_loses_nothing(
-    tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
+    tmp_path: Path, small: SimpleNamespace, splits: Any
 ) -> None:
     """The same without privileges: no file may grow beyond a limit that the state exceeds."""
-    import resource
-
     out = tmp_path / "run"
-    limit = 40_000
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 
-    process = start(
-        out,
-        '{"steps": 4, "checkpoint_every": 2}',
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-    )
-    _, text = process.communicate(timeout=60)
-    assert process.returncode == 1, text
-    assert "File too large" in text and "There is no checkpoint yet" in text
-    assert has_run(out)
-    assert checkpoints(out) == []
+    def limit(record: dict[str, Any]) -> None:
+        if record["step"] == 16:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, hard))
+
+    try:
+        with pytest.raises(GeomclipError, match=r"File too large.*\n.*step-000010.*--resume"):
+            train(small.config(), out, splits=splits, progress=limit)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [p.name for p in checkpoints(out)] == ["step-000010"]
     assert not list(out.rglob(".tmp-*"))
+    assert train(small.config(), out, resume=True, splits=splits).step == 30

@@ -34,14 +34,15 @@ def test_every_parameter_is_in_the_group_of_its_kind(
     groups = groups_of(model, config)
     place = {id(p): name for name, group in groups.items() for p in group["params"]}
     assert len(place) == sum(len(g["params"]) for g in groups.values())
-    assert place.keys() == {id(p) for p in model.parameters()}
+    assert place.keys() == {id(p) for p in model.parameters() if p.requires_grad}
     norms = (nn.LayerNorm, nn.BatchNorm2d)
     for prefix, module in model.encoders.named_modules():
         for name, parameter in module.named_parameters(recurse=False):
             vector = isinstance(module, norms) or "bias" in name or name == "class_embedding"
             expected = "no_decay" if vector else "decay"
             assert place[id(parameter)] == expected, f"{prefix}.{name}"
-    assert all(place[id(p)] == "scalars" for p in model.geometry.parameters())
+    learned = [p for p in model.geometry.parameters() if p.requires_grad]
+    assert learned and all(place[id(p)] == "scalars" for p in learned)
 
 
 def test_only_the_decayed_group_decays(small: SimpleNamespace, tokenizer: Tokenizer) -> None:
