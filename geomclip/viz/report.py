@@ -143,7 +143,7 @@ def dump(value: Any) -> str:
 
 
 def _embed(value: Any) -> str:
-    # Inside <script>, "<" could end the element or open a comment; in JSON it occurs in strings only.
+    # Inside <script>, "<" could end the element or open a comment; JSON has it in strings only.
     return dump(value).replace("<", "\\u003c")
 
 

@@ -1,0 +1,1 @@
+"""The parts of `geomclip.compare`: the plan, the processes that train, the measurements."""
