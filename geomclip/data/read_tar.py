@@ -6,6 +6,7 @@ webdataset opens addresses and groups the members of a tar; what is in them is d
 
 import glob
 import json
+import re
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -75,7 +76,7 @@ def read_tars(shards: list[str], config: DataConfig) -> Iterator[Item]:
             if isinstance(error, RequestError):
                 raise
             yield BadRecord(
-                shard, f"the shard can't be read to its end: {error} (after {count} samples)"
+                shard, f"the shard can't be read to its end: {_why(error)} (after {count} samples)"
             )
         else:
             if not count:
@@ -104,6 +105,13 @@ def _open(shard: str, config: DataConfig) -> Any:  # a file, or webdataset's Pip
     if is_url(shard):
         return gopen(shard)
     return open(shard, "rb")
+
+
+def _why(error: Exception) -> str:
+    """An error's own words: webdataset appends streams and addresses to them."""
+    text = str(error.args[0] if error.args else error).split(" @ ")[0]
+    code = re.search(r"exit (\d+) \(read\)", text)
+    return f"its command failed with exit code {code[1]}" if code else text
 
 
 def _has_end_mark(shard: str) -> bool:
