@@ -180,7 +180,9 @@ def entailment_schedule(config: TrainConfig, step: int) -> tuple[float, float]:
     weight = warmup_weight(
         step, config.steps, config.entailment, config.entailment_start, config.entailment_full
     )
-    end = config.min_radius if config.final_min_radius is None else config.final_min_radius
+    if config.final_min_radius is None:
+        return weight, config.min_radius
+    end = config.final_min_radius
     return weight, linear_schedule(step, config.steps, config.min_radius, end)
 
 
