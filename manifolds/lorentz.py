@@ -71,6 +71,7 @@ class Lorentz(CurvedManifold):
     ) -> Tensor:
         return torch.zeros(flat_size(size), dtype=dtype, device=device)
 
+    @torch.no_grad()
     def random_normal(
         self,
         *size: int | tuple[int, ...],

@@ -66,6 +66,7 @@ class PoincareBall(CurvedManifold):
     ) -> Tensor:
         return torch.zeros(flat_size(size), dtype=dtype, device=device)
 
+    @torch.no_grad()
     def random_normal(
         self,
         *size: int | tuple[int, ...],
@@ -88,3 +89,13 @@ class PoincareBall(CurvedManifold):
         self, x: Float[Tensor, "*#b n d"], y: Float[Tensor, "*#b m d"]
     ) -> Tensor:
         return F.poincare_pairwise_exterior_angle(x, y, self.c)
+
+    def _check_point_on_manifold(
+        self, x: Tensor, *, atol: float = 1e-5, rtol: float = 1e-5
+    ) -> tuple[bool, str | None]:
+        ok, reason = super()._check_point_on_manifold(x)
+        if ok:
+            bad = int(F.poincare_dist0(x.detach(), self.c.detach()).isnan().sum())
+            if bad:
+                return False, f"{bad} of {x.shape[:-1].numel()} points have c|x|^2 >= 1; use projx"
+        return ok, reason

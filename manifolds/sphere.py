@@ -72,6 +72,7 @@ class Sphere(CurvedManifold):
         x[..., 0] = self.c.detach().to(x).rsqrt()
         return x
 
+    @torch.no_grad()
     def random_normal(
         self,
         *size: int | tuple[int, ...],
@@ -83,3 +84,28 @@ class Sphere(CurvedManifold):
         u = torch.randn(flat_size(size), dtype=dtype, device=device, generator=generator) * std
         u[..., 0] = 0
         return self.expmap0(u)
+
+    def _check_point_on_manifold(
+        self, x: Tensor, *, atol: float = 1e-5, rtol: float = 1e-5
+    ) -> tuple[bool, str | None]:
+        ok, reason = super()._check_point_on_manifold(x)
+        if ok:
+            norm = F.euclidean_dist0(x.detach()) * self.c.detach().to(x).sqrt()
+            bad = int(((norm - 1).abs() > rtol).sum())
+            if bad:
+                rule = f"sqrt(c)|x| is not 1 within {rtol:g}; use projx"
+                return False, f"{bad} of {x.shape[:-1].numel()} points: {rule}"
+        return ok, reason
+
+    def _check_vector_on_tangent(
+        self, x: Tensor, u: Tensor, *, atol: float = 1e-5, rtol: float = 1e-5
+    ) -> tuple[bool, str | None]:
+        ok, reason = super()._check_vector_on_tangent(x, u)
+        if ok:
+            across = F.sphere_proju(x.detach(), u.detach(), self.c.detach())
+            off, length = F.euclidean_dist(u.detach(), across), F.euclidean_dist0(u.detach())
+            bad = int((off > atol + rtol * length).sum())
+            if bad:
+                rule = "the part along x is not 0; use proju"
+                return False, f"{bad} of {u.shape[:-1].numel()} vectors: {rule}"
+        return ok, reason

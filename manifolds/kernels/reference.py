@@ -41,13 +41,13 @@ class Rows:
         return torch.cat([self.vector, self.first, self.second], dim=-1)
 
 
-def _value(kind: str, q: Tensor) -> Tensor:
+def _value(kind: str, q: Tensor, out: torch.dtype) -> Tensor:
     if kind == "square":
         return q.clone()
     if kind == "root":
         return q.sqrt()
     if kind == "arc":  # q = |unit difference|^2
-        return (q.sqrt() / 2).asin() * 2
+        return torch.atan2(q.sqrt().to(out), (4 - q).sqrt().to(out)) * 2
     # arcosh(1 + q); two roots, since q (q + 2) overflows in float32 at distance 45.
     return (q.sqrt() * (q + 2).sqrt() + q).log1p()
 
@@ -112,9 +112,11 @@ class _Radial(torch.autograd.Function):
                 index[:, -2] += rows.start
                 close.append(index)
                 q[mask] = 1.0  # any value with a finite slope: these entries are replaced
-            if high < 1e37:  # beyond float32's range (distance 88 and more) the block stays wide
+            # 4 - q needs the wide digits near antipodes, and q itself beyond float32's range (distance 88).
+            if kind != "arc" and high < 1e37:
                 q = q.to(out)
-            values.append(_value(kind, q).mul_(scale.to(q.dtype)).to(out))
+            value = _value(kind, q, out)
+            values.append(value.mul_(scale.to(value.dtype)).to(out))
             forms.append(q)
         value = values[0] if len(values) == 1 else torch.cat(values, dim=-2)
         index = (
@@ -135,7 +137,7 @@ class _Radial(torch.autograd.Function):
             grad = grads[0].to(x.dtype)
             weight = grad * scale * _slope(ctx.kind, q)
             grad_x, grad_y = weight @ y, weight.mT @ x
-            grad_scale = (grad * _value(ctx.kind, q)).sum()
+            grad_scale = (grad * _value(ctx.kind, q, q.dtype)).sum()
             return _fit(grad_x, x), _fit(grad_y, y), grad_scale, None, None
         need_x, need_y, need_scale = ctx.needs_input_grad[:3]
         x_parts = []

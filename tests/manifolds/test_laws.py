@@ -140,7 +140,7 @@ def test_random_normal_has_the_std_asked_for(manifold):
 
 def test_first_and_second_derivatives(manifold):
     scale = 1 / math.sqrt(manifold.c.item() or 1.0)
-    x, y = (points(manifold, 2, 3).requires_grad_() for _ in range(2))
+    x, y = (points(manifold, 1, 3).requires_grad_() for _ in range(2))
     operations = [
         manifold.dist,
         manifold.pairwise_dist,
