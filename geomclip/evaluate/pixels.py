@@ -15,7 +15,7 @@ SHORTLIST = 4
 
 
 def nearest_pictures(
-    queries: UInt8[Tensor, "q 4 h w"], candidates: UInt8[Tensor, "n 4 h w"]
+    queries: UInt8[Tensor, "q 4 _ _"], candidates: UInt8[Tensor, "n 4 _ _"]
 ) -> Int[Tensor, "q"]:
     """Row of the candidate with the smallest squared pixel distance to each query, both on white.
 

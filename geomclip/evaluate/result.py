@@ -51,8 +51,9 @@ class SplitEvaluation:
         root_distance: `geometry.root_distance` by level: `image` and `name` of the queries (names
             once each), `subgroup` and `group` of the whole pool, `empty` the text "".
         tau: Kendall's tau-b of root distance with level, of each query with a label above its name.
-        tau_texts: the same over the texts alone. Pictures that merely lie beyond all texts give group,
-            subgroup, name, picture a tau of 1/2 with the texts in no order: read the two together.
+        tau_texts: the same over the texts alone. Pictures that merely lie beyond all texts give
+            group, subgroup, name, picture a tau of 1/2 with the texts in no order: read the two
+            together.
     """
 
     split: str
