@@ -1,8 +1,10 @@
 """`geomclip compare`: train several geometries under equal budgets, evaluate, write the report."""
 
 import math
+import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from geomclip.cli.options import (
     Common,
@@ -18,6 +20,15 @@ from geomclip.cli.progress import RunProgress
 from geomclip.data.config import DataConfig
 from geomclip.errors import RequestError
 from geomclip.names import GEOMETRY_NAMES, canonical
+from geomclip.train.config import from_toml
+
+FLAGS = {
+    "geometry": "--geometries",
+    "entailment": "--entailment",
+    "seed": "--seed",
+    "steps": "--steps",
+    "data": "--data",
+}
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,10 @@ class CompareOptions:
     """Runs at a time; as many as pay off when not given."""
     resume: bool = True
     """Continue an interrupted comparison in --out."""
+    config: Path | None = None
+    """TOML file of settings laid over the recipe of every geometry, such as batch_size = 32."""
+    device: str | None = None
+    """Torch device; the recipes' (cpu) when not given."""
     open: bool = False
     """Open the report in the browser at the end."""
     common: CommonFlags = field(default_factory=Common)
@@ -90,6 +105,21 @@ class CompareOptions:
         return weights
 
 
+def read_overrides(options: CompareOptions) -> dict[str, Any]:
+    """The settings of --config and --device. Raises RequestError with the file and its fault."""
+    values: dict[str, Any] = {}
+    if options.config is not None:
+        from_toml(options.config)  # the file's own faults, with its name
+        values = tomllib.loads(options.config.read_text(encoding="utf-8"))
+        for flag in ("geometry", "entailment", "seed", "steps", "data"):
+            if flag in values:
+                raise RequestError(
+                    f"{options.config}: {flag} is not for a file that all geometries share",
+                    f"Take it out and use the flag of compare ({FLAGS[flag]}).",
+                )
+    return values | ({"device": options.device} if options.device else {})
+
+
 def run(argv: list[str]) -> int:
     """Parse, compare, report."""
     argv = spell_out(argv)
@@ -98,8 +128,14 @@ def run(argv: list[str]) -> int:
     options = replace(options, data=guard_pipes(options.data, argv))
     output = Output(options.common)
 
-    from geomclip.compare import compare
+    from geomclip.compare import REPORT, compare
 
+    overrides = read_overrides(options)
+    if options.data.source != "emoji":
+        from geomclip.data.sources import sniff
+
+        # Before any process is started, which would only report the same.
+        sniff(options.data.source)
     with RunProgress(output) as view:
         comparison = compare(
             options.geometry_names(),
@@ -111,10 +147,11 @@ def run(argv: list[str]) -> int:
             data=options.data,
             out=options.out,
             jobs=options.jobs,
+            overrides=overrides,
             resume=options.resume,
             progress=view,
         )
-    report = options.out / "report.html"
+    report = options.out / REPORT
     output.result(comparison.to_dict(), comparison.table())
     output.note(f"Report: {report}")
     if options.open:

@@ -72,7 +72,9 @@ class RunProgress:
 
     def _begin(self, runs: Sequence[str], seconds: float | int | None) -> None:
         count = f"{len(runs)} run{'' if len(runs) == 1 else 's'}"
-        if seconds is not None:
+        if seconds is None:
+            self.output.note(f"{count}: {', '.join(runs)}; all are trained already.")
+        else:
             about = duration(float(seconds))
             self.output.note(f"{count}: {', '.join(runs)}; this takes about {about}.")
         width = max(map(len, runs), default=0)
