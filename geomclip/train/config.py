@@ -106,7 +106,7 @@ class AugmentConfig:
     flip: float = 0.0
     """Share of pictures mirrored left-right."""
     background: float = 0.3
-    """Share of pictures that get a random colour behind them where they are transparent, not white."""
+    """Share of pictures with a random colour behind their transparent parts; white for the rest."""
     brightness: float = 0.15
     """Largest relative change of brightness and contrast."""
     saturation: float = 0.3
@@ -200,6 +200,12 @@ class TrainConfig:
                 raise RequestError(
                     f"{name} must not be negative, got {value}", f"Give {name} >= 0."
                 )
+        if not 0 <= self.entailment_start <= self.entailment_full <= 1:
+            raise RequestError(
+                f"entailment_start {self.entailment_start} and entailment_full "
+                f"{self.entailment_full} are shares of the run, the start first",
+                "Give 0 <= entailment_start <= entailment_full <= 1.",
+            )
         if self.entailment > 0 and canonical(self.geometry) in ("clip", "elliptic"):
             raise RequestError(
                 f"entailment {self.entailment}: {self.geometry} has no entailment cones",
