@@ -59,11 +59,11 @@ def layout(*, x: str, y: str) -> dict[str, Any]:
     }
 
 
-def rounded(value: float) -> float:
+def rounded(value: float | int) -> float:
     """Five significant digits: a pixel is less."""
     return float(f"{value:.5g}")
 
 
-def short(value: float) -> str:
+def short(value: float | int) -> str:
     """Three significant digits, with a true minus sign."""
     return f"{value:.3g}".replace("-", "−") if abs(value) < 1000 else style.count(round(value))
