@@ -4,8 +4,8 @@ Two sources of chance stand behind a number of a comparison, and neither replace
 
 - the run: weights, data order and augmentation follow from the seed. The spread s over k seeds
   gives the mean a standard error s / sqrt(k); one seed gives none.
-- the items: a share p of n test items has the binomial standard error sqrt(p (1 - p) / n), and
-  asking the same items again under more seeds does not make it smaller.
+- the items: a share of n test items has a binomial standard error, and asking the same items again
+  under more seeds does not make it smaller.
 """
 
 import math
@@ -40,7 +40,11 @@ class Estimate:
 
 
 def binomial_error(share: float, items: int) -> float:
-    """Standard error sqrt(p (1 - p) / n) of a share p of n items.
+    """Standard error of a share p of n items, after two more hits and two more misses.
+
+    sqrt(q (1 - q) / (n + 4)) with q = (p n + 2) / (n + 4) (Agresti and Coull 1998). The plain
+    sqrt(p (1 - p) / n) is 0 at p = 0 and p = 1, as if no hits in ten items proved that there are
+    none; for many items and hits the two agree.
 
     Raises ValueError unless 0 <= p <= 1 and n >= 1.
     """
@@ -48,7 +52,8 @@ def binomial_error(share: float, items: int) -> float:
         raise ValueError(f"binomial_error: a share lies between 0 and 1, got {share}")
     if items < 1:
         raise ValueError(f"binomial_error: needs at least one item, got {items}")
-    return math.sqrt(share * (1 - share) / items)
+    adjusted = (share * items + 2) / (items + 4)
+    return math.sqrt(adjusted * (1 - adjusted) / (items + 4))
 
 
 def spread(values: Sequence[float]) -> float | None:

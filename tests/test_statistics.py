@@ -22,9 +22,21 @@ def test_one_seed_has_no_spread():
 
 
 def test_binomial_error_exact_values():
-    assert statistics.binomial_error(0.5, 100) == pytest.approx(0.05)
-    assert statistics.binomial_error(0.0, 7) == 0.0
-    assert statistics.binomial_error(0.2, 1600) == pytest.approx(0.01)
+    # Two hits and two misses more: 50 of 100 become 52 of 104, none of 96 becomes 2 of 100.
+    assert statistics.binomial_error(0.5, 100) == pytest.approx(0.5 / math.sqrt(104))
+    assert statistics.binomial_error(0.0, 96) == pytest.approx(math.sqrt(0.02 * 0.98 / 100))
+    assert statistics.binomial_error(1.0, 96) == statistics.binomial_error(0.0, 96)
+
+
+def test_binomial_error_tends_to_the_plain_one():
+    plain = math.sqrt(0.3 * 0.7 / 1e6)
+    assert statistics.binomial_error(0.3, 10**6) == pytest.approx(plain, rel=1e-5)
+
+
+def test_no_hits_are_no_certainty():
+    none, some = estimate([0.0], items=100), estimate([0.02], items=100)
+    assert none.item_error > 0
+    assert not ahead_on_these_items(some, none)
 
 
 @pytest.mark.parametrize(("share", "items"), [(-0.1, 5), (1.1, 5), (0.5, 0), (math.nan, 5)])
@@ -76,5 +88,5 @@ def test_estimate_survives_json():
 
     assert json.loads(json.dumps(estimate([0.5, 0.7], 10).to_dict())) == {
         "mean": pytest.approx(0.6), "spread": pytest.approx(math.sqrt(0.02)), "seeds": 2,
-        "item_error": pytest.approx(math.sqrt(0.024)),
+        "item_error": pytest.approx(math.sqrt(8 / 14 * 6 / 14 / 14)),
     }  # fmt: skip

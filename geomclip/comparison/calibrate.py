@@ -62,8 +62,8 @@ class Timing:
         if steps < 1:
             least = (self.seconds(runs, 1)) / 60
             raise RequestError(
-                f"{seconds / 60:.1f} minutes are too short for {runs} runs: starting and evaluating "
-                f"them alone takes {least:.1f}",
+                f"{seconds / 60:.1f} minutes are too short for {runs} runs: starting and "
+                f"evaluating them alone takes {least:.1f}",
                 f"Give --minutes {math.ceil(least) + 1} or more, or fewer geometries.",
             )
         return steps
@@ -85,11 +85,10 @@ def calibrate(runs: Sequence[PlannedRun], out: Path, jobs: int) -> Timing:
         seen[run.name].append((int(record["step"]), float(record["seconds"]), elapsed))
 
     begun = time.monotonic()
-    try:
-        run_children(chosen, folder, jobs, note)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    run_children(chosen, folder, jobs, note)
     total = time.monotonic() - begun
+    # After a failure the folder stays: its logs are what the error refers to.
+    shutil.rmtree(folder, ignore_errors=True)
     steps = [_step_seconds(records) for records in seen.values()]
     step = math.fsum(steps) / len(steps)
     # What is neither steps nor start is the end: the root, the checkpoint, the files.

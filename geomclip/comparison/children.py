@@ -51,7 +51,7 @@ class Child:
     offset: int = 0
 
     def news(self) -> list[Record]:
-        """Lines that metrics.jsonl has gained; a line still being written waits for the next look."""
+        """Lines that metrics.jsonl has gained; one still being written waits for the next look."""
         path = self.folder / run_folder.METRICS
         try:
             with path.open("rb") as file:
@@ -131,7 +131,11 @@ def check_folders(runs: Sequence[PlannedRun], out: Path, *, resume: bool) -> Non
         if _abandoned(folder):
             shutil.rmtree(folder)
         begun = run_folder.has_run(folder)
-        run_folder.check_folder(folder, run.config, resume=resume and begun)
+        if begun and not resume:
+            raise RequestError(
+                f"{folder} already holds a run", "Choose another --out, or remove that folder."
+            )
+        run_folder.check_folder(folder, run.config, resume=begun)
 
 
 def start(run: PlannedRun, out: Path) -> Child:

@@ -1,4 +1,4 @@
-"""From finished run folders to `Results`: evaluation, curves, root distances, the picture gallery."""
+"""From finished run folders to `Results`: evaluation, curves, root distances, the gallery."""
 
 import base64
 import dataclasses
@@ -167,9 +167,9 @@ def gallery_of(
         "split": name,
         "how": (
             f"Drawn at random (seed {seed}) from the {len(split.query):,} pictures of the {what}, "
-            "before any result was seen, and the same for every geometry. Below each geometry stand "
-            f"the {ANSWERS} names it puts first, each with its picture in that set; the right one "
-            "is marked."
+            "before any result was seen, and the same for every geometry. Below each geometry "
+            f"stand the {ANSWERS} names it puts first, each with its picture in that set; the "
+            "right one is marked."
         ),
         "items": items,
         "pictures": pictures,

@@ -41,9 +41,9 @@ def plan_runs(
 ) -> list[PlannedRun]:
     """Every geometry at every weight of the entailment loss that it can have, once a seed.
 
-    Each run starts from the geometry's recipe; `overrides` (settings of TrainConfig, nested as in its
-    TOML file) lie over all recipes alike. The number of steps is the same for every run: `steps`, or
-    the largest of the recipes'.
+    Each run starts from the geometry's recipe; `overrides` (settings of TrainConfig, nested as in
+    its TOML file) lie over all recipes alike. The number of steps is the same for every run:
+    `steps`, or the largest of the recipes'.
 
     Raises:
         RequestError: no or unknown geometry, one named twice, a negative weight, no seed, or a

@@ -13,7 +13,7 @@ from typing import Any
 
 from geomclip.names import canonical
 from geomclip.results import METRICS, Results, Variant, finite, write_file
-from geomclip.viz import curves, deviations, distances, style, tables, verdict
+from geomclip.viz import curves, deviations, distances, dots, style, tables, verdict
 from geomclip.viz.charts import Table
 
 # No request leaves the page: not even a mistake in it could make one.
@@ -56,6 +56,7 @@ def render(results: Results) -> str:
         title=title(results),
         verdict=verdict.verdict(results),
         legend=legend(results),
+        panels=dots.panels(results),
         blocks=tables.metric_blocks(results),
         used_metrics=[METRICS[m] for m in METRICS if any(r.metric == m for r in results.rows)],
         reference_names=list(tables.REFERENCES.values()),

@@ -44,11 +44,24 @@ def metric_blocks(results: Results) -> list[Block]:
     """The main table, one block a split, and one for the cost of training."""
     blocks = []
     for split in [*results.splits, "train"]:
-        rows = [row for metric in METRICS if (row := _metric_row(results, split, metric))]
+        metrics = [m for m in METRICS if _is_shown(results, split, m)]
+        rows = [row for metric in metrics if (row := _metric_row(results, split, metric))]
         if rows:
-            title = "Cost of training" if split == "train" else SPLITS.get(split, split)
-            blocks.append(Block(title, _detail(results, split), tuple(rows)))
+            cost = split == "train"
+            title = "Cost of training" if cost else SPLITS.get(split, split)
+            detail = "" if cost else _detail(results, split)
+            blocks.append(Block(title, detail, tuple(rows)))
     return blocks
+
+
+def _is_shown(results: Results, split: str, metric: str) -> bool:
+    """What the table leaves to results.csv: scores on training pictures, cones nobody trained, and
+    the raw-pixel reference, which stands in its own column beside what it is to be compared with."""
+    if split == "train":
+        return METRICS[metric].kind == "seconds"
+    if metric.startswith("cone_"):
+        return any(v.entailment > 0 for v in results.variants)
+    return metric != "pixel_nn_r1"
 
 
 def _detail(results: Results, split: str) -> str:
@@ -60,9 +73,6 @@ def _detail(results: Results, split: str) -> str:
 
 
 def _metric_row(results: Results, split: str, metric: str) -> MetricRow | None:
-    # The raw-pixel reference stands in its own column, beside what it is to be compared with.
-    if metric == "pixel_nn_r1":
-        return None
     info = METRICS[metric]
     found = standing(results, split, metric, results.variants)
     if found is None:

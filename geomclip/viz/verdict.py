@@ -147,7 +147,10 @@ def _numbers(found: Standing, metric: str) -> str:
         text = style.number(value.mean, metric)
         if margin is not None:
             text += f"{style.NNBSP}±{style.NNBSP}{style.number(margin, metric)}"
-        parts.append(f"{style.label(variant)} {text}{style.NNBSP}{style.unit(metric)}".rstrip())
+        # No line may end between a name and its number.
+        parts.append(
+            f"{style.label(variant)}\u00a0{text}{style.NNBSP}{style.unit(metric)}".rstrip()
+        )
     return ", ".join(parts)
 
 
