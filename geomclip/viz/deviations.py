@@ -64,7 +64,8 @@ def deviations(results: Results) -> list[Setting]:
                  entailed=True),
             _row("λ is reached at this share", configs, "entailment_full", 0.0, entailed=True),
             _row("Cone constant K", configs, "min_radius", 0.1, entailed=True),
-            _row("K at the last step (none: as at first)", configs, "final_min_radius", None, entailed=True),
+            _row("K at the last step (none: the same)", configs, "final_min_radius", None,
+                 entailed=True),
         ]  # fmt: skip
     return rows
 

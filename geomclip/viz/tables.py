@@ -56,7 +56,7 @@ def metric_blocks(results: Results) -> list[Block]:
 
 def _is_shown(results: Results, split: str, metric: str) -> bool:
     """What the table leaves to results.csv: scores on training pictures, cones nobody trained, and
-    the raw-pixel reference, which stands in its own column beside what it is to be compared with."""
+    the raw-pixel reference, which stands in its own column beside what it compares with."""
     if split == "train":
         return METRICS[metric].kind == "seconds"
     if metric.startswith("cone_"):
