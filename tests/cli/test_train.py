@@ -121,12 +121,12 @@ def test_an_unknown_device_and_a_folder_that_can_not_be(settings, table, tmp_pat
     assert "is a file" in capsys.readouterr().err
 
 
-def test_evaluate_by_the_installed_command(trained):
+def test_evaluate_asks_about_the_data_of_the_run(trained, capsys):
     out, _ = trained
-    argv = [COMMAND, "evaluate", str(out), "--json", "--quiet"]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0 and done.stderr == "", done.stderr
-    values = json.loads(done.stdout)
+    assert main(["evaluate", str(out), "--json", "--quiet"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    values = json.loads(captured.out)
     assert values == json.loads((out / "evaluation.json").read_text())
     assert (values["data"], values["geometry"]) == ("fields", "euclip")
     numbers = {(r["split"], r["metric"]): r["value"] for r in values["rows"]}
