@@ -18,3 +18,12 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 napoleon_google_docstring = True
 napoleon_use_rtype = False
+
+
+def escape_arithmetic(app, what, name, obj, options, lines):  # type: ignore[no-untyped-def]
+    """Docstrings write |x| and *b as arithmetic; in reStructuredText they would be markup."""
+    lines[:] = [line.replace("|", "\\|").replace("*", "\\*") for line in lines]
+
+
+def setup(app):  # type: ignore[no-untyped-def]
+    app.connect("autodoc-process-docstring", escape_arithmetic)

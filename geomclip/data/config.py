@@ -9,7 +9,8 @@ class DataConfig:
     """Where pictures and captions come from. The default is the embedded emoji set."""
 
     source: str = "emoji"
-    """`emoji`, or a path: csv/tsv, image folder, webdataset tars ({0000..0041}.tar), COCO json."""
+    """`emoji`, or a path: csv/tsv, image folder, webdataset tars ({0000..0041}.tar), COCO json.
+    `--data PATH` is its short form."""
     val_data: str = ""
     """A second path to validate on; without it a hash of the id holds out `val_fraction`."""
     image_column: str = ""
@@ -35,4 +36,4 @@ class DataConfig:
     protocol: Literal["final", "tuning"] = "final"
     """Emoji: `final` tests on Twemoji; `tuning` validates on Noto v1 and never reads Twemoji."""
     allow_pipe: bool = False
-    """Allow `pipe:` shards, which run a shell command."""
+    """Allow shards named "pipe:COMMAND", which run a shell command."""

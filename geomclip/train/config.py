@@ -17,6 +17,9 @@ from geomclip.names import CANONICAL, GEOMETRY_NAMES, canonical
 
 T = TypeVar("T")
 
+# 256 bytes, 256 bytes at the end of a word, start and end of text: CLIP's layout.
+MIN_VOCAB_SIZE = 514
+
 
 @dataclass(frozen=True)
 class ImageTowerConfig:
@@ -193,13 +196,22 @@ class TrainConfig:
         }  # fmt: skip
         for name, value in positive.items():
             if not value > 0:
-                raise RequestError(f"{name} must be positive, got {value}", f"Give --{name} > 0.")
+                raise RequestError(
+                    f"{name} must be positive, got {value}", f"Give --{name.replace('_', '-')} > 0."
+                )
         for name in ("entailment", "weight_decay", "clip_norm", "min_radius", "scalar_lr"):
             value = getattr(self, name)
             if not value >= 0:
                 raise RequestError(
-                    f"{name} must not be negative, got {value}", f"Give {name} >= 0."
+                    f"{name} must not be negative, got {value}",
+                    f"Give --{name.replace('_', '-')} >= 0.",
                 )
+        if self.model.text.vocab_size < MIN_VOCAB_SIZE:
+            raise RequestError(
+                f"model.text.vocab_size is {self.model.text.vocab_size}; the byte-pair vocabulary "
+                f"starts with {MIN_VOCAB_SIZE} entries (bytes, bytes at a word's end, two marks)",
+                f"Give --model.text.vocab-size {MIN_VOCAB_SIZE} or more.",
+            )
         if not 0 <= self.entailment_start <= self.entailment_full <= 1:
             raise RequestError(
                 f"entailment_start {self.entailment_start} and entailment_full "

@@ -7,7 +7,15 @@ import pytest
 
 from geomclip.errors import RequestError
 from geomclip.names import ALIASES, CANONICAL, GEOMETRY_NAMES, canonical
-from geomclip.train.config import TrainConfig, from_toml, recipe, to_toml, update
+from geomclip.train.config import (
+    ModelConfig,
+    TextTowerConfig,
+    TrainConfig,
+    from_toml,
+    recipe,
+    to_toml,
+    update,
+)
 
 
 @pytest.mark.parametrize("geometry", GEOMETRY_NAMES)
@@ -74,6 +82,10 @@ def test_a_missing_file_is_answered():
         ({"c_init": 0.0}, "c_init must be positive, got 0"),
         ({"c_init": -1.0}, "c_init must be positive"),
         ({"entailment": -0.2}, "entailment must not be negative"),
+        (
+            {"model": ModelConfig(text=TextTowerConfig(vocab_size=100))},
+            "vocab_size is 100; the byte-pair vocabulary starts with 514",
+        ),
         ({"entailment_start": 0.5}, "entailment_start 0.5 and entailment_full 0.0 are shares"),
         ({"geometry": "clip", "entailment": 0.2}, "clip has no entailment cones"),
     ],
