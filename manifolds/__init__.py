@@ -1,11 +1,13 @@
-"""Torch manifolds of constant curvature: distances, exponential and logarithm maps, entailment cones.
+"""Torch manifolds of constant curvature: distances, exponential and logarithm maps, entailment
+cones.
 
     >>> import torch, manifolds
     >>> m = manifolds.Lorentz(c=1.0)
     >>> m.dist(torch.zeros(3), m.expmap0(torch.tensor([0.0, 3.0, 4.0]))).item()
     5.0
 
-A point is a tensor (..., d); on the hyperboloid these are its space components. c is the magnitude of the
+A point is a tensor (..., d); on the hyperboloid these are its space components. c is the magnitude
+of the
 curvature everywhere: Lorentz and PoincareBall curve as -c, Sphere as +c, Euclidean has c = 0.
 """
 

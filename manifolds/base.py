@@ -1,12 +1,13 @@
 """The contract of a manifold.
 
-A point is a tensor (..., d); x, y are points, u, v tangent vectors in chart coordinates, and every operation
-broadcasts over leading dimensions. Lengths are geodesic, angles radians. float64 in, float64 out; everything else comes
-out float32, also under autocast. Shapes, dtypes or devices that do not fit raise ValueError; values are looked at by
-`check_point` and `check_vector` only. Points on the manifold never give NaN or inf, NaN gives NaN.
+A point is a tensor (..., d); x, y are points, u, v tangent vectors in chart coordinates, and every
+operation broadcasts over leading dimensions. Lengths are geodesic, angles radians. float64 in,
+float64 out; everything else comes out float32, also under autocast. Shapes, dtypes or devices that
+do not fit raise ValueError; values are looked at by `check_point` and `check_vector` only. Points
+on the manifold never give NaN or inf, NaN gives NaN.
 
-Names, and the order of arguments, are geoopt's where geoopt has them (its optimizers and ManifoldParameter work);
-points live in the last dimension only.
+Names, and the order of arguments, are geoopt's where geoopt has them (its optimizers and
+ManifoldParameter work); points live in the last dimension only.
 """
 
 import abc
@@ -23,8 +24,10 @@ Point = Float[Tensor, "*#b d"]
 Value = Float[Tensor, "*#b"]
 
 
-class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):  # type: ignore[misc]
-    """A Riemannian manifold with a root (`origin`), distances, exponential and logarithm maps, transport."""
+class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):
+    """A Riemannian manifold with a root (`origin`), distances, exponential and logarithm maps,
+    transport.
+    """
 
     name: str = "Manifold"
     ndim = 1
@@ -45,7 +48,9 @@ class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):  # type: 
         return False
 
     def apply_bounds_(self) -> dict[str, str]:
-        """Brings parameters back within their bounds (call it after the optimizer's step); returns what it touched."""
+        """Brings parameters back within their bounds (call it after the optimizer's step); returns
+        what it touched.
+        """
         return {}
 
     def at_bound(self) -> dict[str, str]:
@@ -90,7 +95,9 @@ class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):  # type: 
 
     @abc.abstractmethod
     def egrad2rgrad(self, x: Point, u: Point) -> Tensor:
-        """Riemannian gradient r of a Euclidean one u: inner(x, r, v) = <u, v> for tangent v. Leaves u as it is."""
+        """Riemannian gradient r of a Euclidean one u: inner(x, r, v) = <u, v> for tangent v. Leaves
+        u as it is.
+        """
 
     # --- maps ---
 
@@ -143,7 +150,9 @@ class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):  # type: 
         device: torch.device | str | None = None,
         seed: int | None = 42,
     ) -> Tensor:
-        """The root, of shape `size`, whose last entry is d. seed is geoopt's and has no effect: the root is unique."""
+        """The root, of shape `size`, whose last entry is d. seed is geoopt's and has no effect: the
+        root is unique.
+        """
 
     @abc.abstractmethod
     def random_normal(
@@ -154,7 +163,9 @@ class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):  # type: 
         device: torch.device | str | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """expmap0 of a normal tangent vector whose coordinates in an orthonormal frame have deviation std (geodesic length)."""
+        """expmap0 of a normal tangent vector whose coordinates in an orthonormal frame have
+        deviation std (geodesic length).
+        """
 
     def random(self, *size: int | tuple[int, ...], **options: Any) -> Tensor:
         """`random_normal` (geoopt's name)."""
@@ -163,11 +174,14 @@ class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):  # type: 
     # --- cones ---
 
     def half_aperture(self, x: Point, min_radius: float = 0.1) -> Tensor:
-        """Half aperture (...) of the entailment cone at x, in radians; pi/2 within min_radius (K) of the root."""
+        """Half aperture (...) of the entailment cone at x, in radians; pi/2 within min_radius (K)
+        of the root.
+        """
         raise NotImplementedError(f"{self.name}: entailment cones do not exist on this manifold")
 
     def exterior_angle(self, x: Point, y: Point) -> Tensor:
-        """Angle (...) at x between the ray from the root through x and the geodesic to y, in radians.
+        """Angle (...) at x between the ray from the root through x and the geodesic to y, in
+        radians.
 
         0 with gradient 0 at x = root and x = y; gradient 0 on the axis.
         """
@@ -180,7 +194,9 @@ class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):  # type: 
         raise NotImplementedError(f"{self.name}: entailment cones do not exist on this manifold")
 
     def entailment_energy(self, x: Point, y: Point, min_radius: float = 0.1) -> Tensor:
-        """max(0, exterior_angle(x, y) - half_aperture(x)) (...), radians by which y lies outside the cone of x."""
+        """max(0, exterior_angle(x, y) - half_aperture(x)) (...), radians by which y lies outside
+        the cone of x.
+        """
         return (self.exterior_angle(x, y) - self.half_aperture(x, min_radius)).clamp_min(0)
 
     def pairwise_entailment_energy(
@@ -193,7 +209,9 @@ class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):  # type: 
     # --- checks of values ---
 
     def check_point(self, x: Tensor, *, explain: bool = False) -> Any:
-        """Whether x is a tensor of points: shape, finite values, on the manifold. explain: (bool, reason or None)."""
+        """Whether x is a tensor of points: shape, finite values, on the manifold. explain: (bool,
+        reason or None).
+        """
         ok, reason = self._check_shape(x.shape, "x")
         if ok:
             ok, reason = self._check_point_on_manifold(x)
@@ -206,7 +224,9 @@ class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):  # type: 
             raise ValueError(f"{self.name}: not a point: {reason}")
 
     def check_vector(self, x: Tensor, u: Tensor, *, explain: bool = False) -> Any:
-        """Whether u is a tensor of tangent vectors at the points x. explain: (bool, reason or None)."""
+        """Whether u is a tensor of tangent vectors at the points x. explain: (bool, reason or
+        None).
+        """
         ok, reason = self.check_point(x, explain=True)
         if ok:
             ok, reason = self._check_vector_on_tangent(x, u)

@@ -1,14 +1,17 @@
 """Entailment cones: half aperture, exterior angle; Euclidean and hyperbolic.
 
-The cone at x opens away from the root 0 around the ray from 0 through x. y lies in it when the exterior angle (at x, between
-that ray and the geodesic to y) is at most the half aperture. Angles are radians.
+The cone at x opens away from the root 0 around the ray from 0 through x. y lies in it when the
+exterior angle (at x, between that ray and the geodesic to y) is at most the half aperture. Angles
+are radians.
 
-    half aperture     Euclid asin(min(1, K / |x|)); hyperbolic asin(min(1, 2 K / (sqrt(c) |x|))), x in Lorentz space components
-    exterior angle    atan2(|B|, A), A and B the parts of the direction x -> y along and across the ray
+    half aperture     Euclid asin(min(1, K / |x|)); hyperbolic asin(min(1, 2 K / (sqrt(c) |x|))), x
+    in Lorentz space components exterior angle    atan2(|B|, A), A and B the parts of the direction
+    x -> y along and across the ray
 
-Euclidean K is a length, hyperbolic K has no dimension; the two agree at K_E = 2 K / sqrt(c). Sources: hyperbolic
-entailment cones (Ganea et al., arXiv 1804.01882), MERU (arXiv 2304.09172), EuCLIP (arXiv 2409.13079). atan2 keeps the
-digits next to the axis that acos of a clamped cosine loses.
+Euclidean K is a length, hyperbolic K has no dimension; the two agree at K_E = 2 K / sqrt(c).
+Sources: hyperbolic entailment cones (Ganea et al., arXiv 1804.01882), MERU (arXiv 2304.09172),
+EuCLIP (arXiv 2409.13079). atan2 keeps the digits next to the axis that acos of a clamped cosine
+loses.
 """
 
 import math
@@ -47,7 +50,9 @@ def euclidean_direction(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def lorentz_direction(x: Tensor, y: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    """Initial direction of the geodesic x -> y in an orthonormal frame, times sinh(sqrt(c) d): radial part A, rest B; 0 at x = 0."""
+    """Initial direction of the geodesic x -> y in an orthonormal frame, times sinh(sqrt(c) d):
+    radial part A, rest B; 0 at x = 0.
+    """
     p = polar(x, y)
     a, b = c.sqrt() * p.x_norm, c.sqrt() * p.y_norm
     along = -radial_sinh(p, c) - b * p.e2 / 2 * torch.hypot(torch.ones_like(a), a)
@@ -57,7 +62,9 @@ def lorentz_direction(x: Tensor, y: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def poincare_direction(x: Tensor, y: Tensor, x_deficit: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    """The same on the ball, a positive multiple of the Moebius difference -x (+) y; x_deficit = 1 - c|x|^2."""
+    """The same on the ball, a positive multiple of the Moebius difference -x (+) y; x_deficit = 1 -
+    c|x|^2.
+    """
     p = polar(x, y)
     along = (
         -p.n * (x_deficit + c * p.x_norm * p.n) - p.y_norm * p.e2 * (1 + c * p.x_norm.square()) / 2
@@ -67,7 +74,9 @@ def poincare_direction(x: Tensor, y: Tensor, x_deficit: Tensor, c: Tensor) -> tu
 
 
 def angle_of(direction: tuple[Tensor, Tensor]) -> Tensor:
-    """atan2(|across|, along) (..., 1); value and gradient 0 where both are 0, gradient 0 on the axis."""
+    """atan2(|across|, along) (..., 1); value and gradient 0 where both are 0, gradient 0 on the
+    axis.
+    """
     along, across = direction
     return safe_atan2(safe_norm(across), along)
 
@@ -80,18 +89,20 @@ def pairwise_angle(
     out: torch.dtype,
     parameters: tuple[Tensor, ...] = (),
 ) -> Tensor:
-    """Exterior angles of all pairs (..., n, m) from unit vectors (..., n, d), radii sinh r and cosh r (..., n, 1).
+    """Exterior angles of all pairs (..., n, m) from unit vectors (..., n, d), radii sinh r and cosh
+    r (..., n, 1).
 
-    One matrix product gives the cosines; pairs near the axis, near the root or near each other are gathered and computed by
-    `direct`. Euclid is the case cosh = 1. Where the work dtype is no wider than the result, all pairs are direct.
+    One matrix product gives the cosines; pairs near the axis, near the root or near each other are
+    gathered and computed by `direct`. Euclid is the case cosh = 1. Where the work dtype is no wider
+    than the result, all pairs are direct.
     """
     batch = torch.broadcast_shapes(points[0].shape[:-2], points[1].shape[:-2])
     n, m = points[0].shape[-2], points[1].shape[-2]
     step = max(1, MAX_BLOCK // max(1, m * batch.numel()))
     blocks = [
         _angle_block(
-            tuple(t[..., s : s + step, :] for t in x), y, (points[0][..., s : s + step, :], points[1]),
-            direct, out, parameters,
+            tuple(t[..., s : s + step, :] for t in x), y, (points[0][..., s : s + step, :],
+            points[1]), direct, out, parameters,
         )
         for s in range(0, n, step)
     ]  # fmt: skip

@@ -41,15 +41,15 @@ class CurvedManifold(Manifold):
             )
         self.log_c = nn.Parameter(torch.tensor(math.log(c)), requires_grad=learnable)
         self.c_min, self.c_max = float(c_min), float(c_max)
-        # c = c_init exp(log_c - its initial value), so that c=0.1 stays 0.1 to the last digit after .double()
-        # although log_c was rounded to float32.
+        # c = c_init exp(log_c - its initial value), so that c=0.1 stays 0.1 to the last digit after
+        # .double() although log_c was rounded to float32.
         self.c_init = float(c)
         self._log_c_init = self.log_c.item()
 
     @property
     def c(self) -> Tensor:
         """Curvature magnitude, 0-dim, at least float32; gradients reach log_c."""
-        log_c = self.log_c
+        log_c: Tensor = self.log_c
         if log_c.dtype not in (torch.float32, torch.float64):
             log_c = log_c.float()
         return self.c_init * torch.exp(log_c - self._log_c_init)
@@ -68,7 +68,9 @@ class CurvedManifold(Manifold):
 
     @torch.no_grad()
     def apply_bounds_(self) -> dict[str, str]:
-        """Moves log_c back to its bound if it lies beyond; returns what it touched, e.g. {"c": "lower"}."""
+        """Moves log_c back to its bound if it lies beyond; returns what it touched, e.g. {"c":
+        "lower"}.
+        """
         bounds = self._log_bounds()
         value = self.log_c.item()
         if value < bounds["lower"]:

@@ -4,8 +4,9 @@ A point is stored by its d space components x; the time component follows:
 
     x_t = sqrt(1/c + |x|^2)          <x, y>_L = <x, y> - x_t y_t
 
-so every finite tensor is a point, and `projx` and `proju` change nothing. The metric in this chart is
-I - c x x^T/(1 + c|x|^2). Formulas: `manifolds.functional.lorentz`; ambient coordinates: `manifolds.maps`.
+so every finite tensor is a point, and `projx` and `proju` change nothing. The metric in this chart
+is I - c x x^T/(1 + c|x|^2). Formulas: `manifolds.functional.lorentz`; ambient coordinates:
+`manifolds.maps`.
 """
 
 import torch

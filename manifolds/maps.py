@@ -12,7 +12,8 @@ from manifolds.numerics import deficit, safe_norm
 def lorentz_to_poincare(x: Float[Tensor, "*b d"], c: Scalar) -> Float[Tensor, "*b d"]:
     """p = x/(1 + sqrt(1 + c|x|^2)), from space components to the ball.
 
-    Points beyond geodesic radius 16 (float32) or 36 (float64) come out at that radius, the last the ball can hold.
+    Points beyond geodesic radius 16 (float32) or 36 (float64) come out at that radius, the last the
+    ball can hold.
 
     Raises:
         ValueError: c <= 0, or x is not a floating point tensor (..., d).
@@ -46,7 +47,8 @@ def to_ambient(x: Float[Tensor, "*b d"], c: Scalar) -> Float[Tensor, "*b d_plus_
 
 
 def from_ambient(x: Float[Tensor, "*b d_plus_1"]) -> Float[Tensor, "*b d"]:
-    """Space components of ambient hyperboloid coordinates (time first); the time component is not read.
+    """Space components of ambient hyperboloid coordinates (time first); the time component is not
+    read.
 
     Raises:
         ValueError: x is not a floating point tensor (..., 1 + d) with d >= 1.

@@ -1,8 +1,9 @@
-"""Stable elementary functions: finite gradients where the plain forms give 0/0, no cancellation, no epsilon.
+"""Stable elementary functions: finite gradients where the plain forms give 0/0, no cancellation, no
+epsilon.
 
-Everything here works in the dtype it is given; `manifolds.arguments` chooses that dtype. Notation: z >= 0 a
-scaled length, q = z^2. Functions that end in `c` are divided by their argument (sinhc(z) = sinh(z)/z) and equal
-1 at 0. All support backward twice, `torch.func` and `torch.vmap`.
+Everything here works in the dtype it is given; `manifolds.arguments` chooses that dtype. Notation:
+z >= 0 a scaled length, q = z^2. Functions that end in `c` are divided by their argument (sinhc(z) =
+sinh(z)/z) and equal 1 at 0. All support backward twice, `torch.func` and `torch.vmap`.
 """
 
 from typing import Any
@@ -10,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Largest geodesic radius r = sqrt(c) dist0(x) that a ball coordinate can hold: 1 - tanh(r/2) is then about
-# four units in the last place below 1, so rounding a point can't push it off the ball.
+# Largest geodesic radius r = sqrt(c) dist0(x) that a ball coordinate can hold: 1 - tanh(r/2) is
+# then about four units in the last place below 1, so rounding a point can't push it off the ball.
 MAX_BALL_RADIUS = {torch.float32: 16.0, torch.float64: 36.0}
 
 
@@ -34,8 +35,11 @@ def dot(x: Tensor, y: Tensor) -> Tensor:
 
 
 def safe_norm(x: Tensor) -> Tensor:
-    """|x| over the last dimension, which is kept; gradient 0 at x = 0, no overflow or underflow of the squares."""
-    # Scaling by a power of two is exact, and keeps 1e200^2 from becoming inf (1e-200^2 from becoming 0).
+    """|x| over the last dimension, which is kept; gradient 0 at x = 0, no overflow or underflow of
+    the squares.
+    """
+    # Scaling by a power of two is exact, and keeps 1e200^2 from becoming inf (1e-200^2 from
+    # becoming 0).
     _, exponent = torch.frexp(x.detach().abs().amax(-1, keepdim=True))
     scale = torch.ldexp(torch.ones_like(exponent, dtype=x.dtype), exponent)
     return scale * safe_sqrt((x / scale).square().sum(-1, keepdim=True))
@@ -94,8 +98,8 @@ _DERIVATIVE = {
     "atanh": lambda z: 1 / ((1 - z) * (1 + z)),
     "sin": torch.cos,
 }
-# Taylor coefficients a_1, a_2, ... of f(z)/z = 1 + a_1 z^2 + a_2 z^4 + ...; eight of them leave less than one
-# unit in the last place of float64 at z = 1/8.
+# Taylor coefficients a_1, a_2, ... of f(z)/z = 1 + a_1 z^2 + a_2 z^4 + ...; eight of them leave
+# less than one unit in the last place of float64 at z = 1/8.
 _SERIES = {
     "sinh": [1 / 6, 1 / 120, 1 / 5040, 1 / 362880, 1 / 39916800],
     "asinh": [
@@ -168,7 +172,8 @@ def sinc(z: Tensor) -> Tensor:
     return _Ratio.apply(z, "sin")
 
 
-# --- double-word ("two-float") sums: a value as hi + lo, |lo| at most half a unit in the last place of hi ---
+# --- double-word ("two-float") sums: a value as hi + lo, |lo| at most half a unit in the last place
+# of hi ---
 
 
 def two_sum(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -179,7 +184,9 @@ def two_sum(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def two_product(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """a * b as rounded product and exact error (Dekker's splitting: torch has no fused multiply-add on the CPU)."""
+    """a * b as rounded product and exact error (Dekker's splitting: torch has no fused multiply-add
+    on the CPU).
+    """
     product = a * b
     a_hi, a_lo = _split(a)
     b_hi, b_lo = _split(b)
@@ -194,7 +201,9 @@ def _split(a: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _Deficit(torch.autograd.Function):
-    """1 - c|x|^2 over the last dimension (kept), in double-word arithmetic; plain derivative -2cx, -|x|^2."""
+    """1 - c|x|^2 over the last dimension (kept), in double-word arithmetic; plain derivative -2cx,
+    -|x|^2.
+    """
 
     generate_vmap_rule = True
 
@@ -224,10 +233,11 @@ class _Deficit(torch.autograd.Function):
 
 
 def deficit(x: Tensor, c: Tensor) -> Tensor:
-    """X = 1 - c|x|^2 (..., 1), exact to a few units in the last place of X up to the rim of the ball.
+    """X = 1 - c|x|^2 (..., 1), exact to a few units in the last place of X up to the rim of the
+    ball.
 
-    A plain 1 - c|x|^2 keeps only eps/X digits (none at radius 16 in float32, 36 in float64). NaN where X <= 0:
-    such a point is off the ball.
+    A plain 1 - c|x|^2 keeps only eps/X digits (none at radius 16 in float32, 36 in float64). NaN
+    where X <= 0: such a point is off the ball.
     """
     gap = _Deficit.apply(x, c)
     return torch.where(gap > 0, gap, torch.full_like(gap, float("nan")))

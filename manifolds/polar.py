@@ -1,11 +1,13 @@
-"""Pairs of points in polar form: the difference of the radii and of the unit vectors, without cancellation.
+"""Pairs of points in polar form: the difference of the radii and of the unit vectors, without
+cancellation.
 
 For x, y in R^d:
 
     n = |x| - |y| = <x - y, x + y> / (|x| + |y|)
     e = x/|x| - y/|y| = ((x - y) - n y/|y|) / |x|
 
-and the hyperboloid's Q = sinh^2(sqrt(c) d(x, y) / 2) is a sum of squares in them, so close pairs keep all digits.
+and the hyperboloid's Q = sinh^2(sqrt(c) d(x, y) / 2) is a sum of squares in them, so close pairs
+keep all digits.
 """
 
 from dataclasses import dataclass
@@ -41,8 +43,8 @@ def polar(x: Tensor, y: Tensor) -> Polar:
     x_unit, y_unit = safe_divide(x, x_norm), safe_divide(y, y_norm)
     difference = x - y
     n = dot(difference, safe_divide(x + y, x_norm + y_norm))
-    # Dividing by the longer of the two keeps a short x beside a long y (and the swapped pair) exact.
-    # Not torch.maximum: at equal norms its gradient is halved between them.
+    # Dividing by the longer of the two keeps a short x beside a long y (and the swapped pair)
+    # exact. Not torch.maximum: at equal norms its gradient is halved between them.
     x_longer = x_norm >= y_norm
     longer, other = torch.where(x_longer, x_norm, y_norm), torch.where(x_longer, y_unit, x_unit)
     e = safe_divide(difference - n * other, longer)
@@ -59,13 +61,16 @@ def radial_sinh(p: Polar, c: Tensor) -> Tensor:
     """S = sinh(rx - ry) (..., 1), where sinh(rx) = sqrt(c)|x|."""
     a, b = c.sqrt() * p.x_norm, c.sqrt() * p.y_norm
     cosh_x, cosh_y = torch.hypot(torch.ones_like(a), a), torch.hypot(torch.ones_like(b), b)
-    # sqrt(c) n (a + b) / (a cosh_y + b cosh_x), arranged so that nothing overflows before the result does.
+    # sqrt(c) n (a + b) / (a cosh_y + b cosh_x), arranged so that nothing overflows before the
+    # result does.
     ta, tb = a / cosh_x, b / cosh_y
     return c.sqrt() * p.n * safe_divide(ta / cosh_y + tb / cosh_x, ta + tb)
 
 
 class _HyperbolicQ(torch.autograd.Function):
-    """Q = sinh^2(sqrt(c) d / 2) (..., 1) of equally shaped x, y; the backward is polar too, and differentiable."""
+    """Q = sinh^2(sqrt(c) d / 2) (..., 1) of equally shaped x, y; the backward is polar too, and
+    differentiable.
+    """
 
     generate_vmap_rule = True
 
@@ -103,16 +108,18 @@ class _HyperbolicQ(torch.autograd.Function):
 
 def _q(p: Polar, c: Tensor) -> Tensor:
     s = radial_sinh(p, c)
-    # h = sinh((rx - ry) / 2) from its double angle, without the cancellation of sqrt((cosh - 1) / 2).
+    # h = sinh((rx - ry) / 2) from its double angle, without the cancellation of sqrt((cosh - 1) /
+    # 2).
     half = s / (2 * (1 + torch.hypot(torch.ones_like(s), s))).sqrt()
     return half.square() + (c.sqrt() * p.x_norm / 4) * (c.sqrt() * p.y_norm) * p.e2
 
 
 def hyperbolic_q(x: Tensor, y: Tensor, c: Tensor) -> Tensor:
-    """sinh^2(sqrt(c) d(x, y) / 2) (..., 1) of hyperboloid points in space components; analytic at x = y.
+    """sinh^2(sqrt(c) d(x, y) / 2) (..., 1) of hyperboloid points in space components; analytic at x
+    = y.
 
-    Polar split of the two-sheet form: with h = sinh((rx - ry) / 2), Q = h^2 + (c |x||y| / 4) |e|^2. Relative error about
-    4 eps + (eps cosh r)^2 in value.
+    Polar split of the two-sheet form: with h = sinh((rx - ry) / 2), Q = h^2 + (c |x||y| / 4) |e|^2.
+    Relative error about 4 eps + (eps cosh r)^2 in value.
     """
     x, y = torch.broadcast_tensors(x, y)
     return _HyperbolicQ.apply(x, y, c)

@@ -1,6 +1,8 @@
-"""Every operation as a function of points and c, one module per geometry; the manifold classes call these.
+"""Every operation as a function of points and c, one module per geometry; the manifold classes call
+these.
 
-c is a positive number or a 0-dim tensor, and gradients reach it. float64 in, float64 out; everything else comes out float32.
+c is a positive number or a 0-dim tensor, and gradients reach it. float64 in, float64 out;
+everything else comes out float32.
 """
 
 from manifolds.functional import euclidean, lorentz, poincare, sphere

@@ -2,8 +2,8 @@
 
     x_t = sqrt(1/c + |x|^2)        <x, y>_L = <x, y> - x_t y_t        sinh(r) = sqrt(c)|x|
 
-The metric in this chart is g = I - c x x^T / (1 + c|x|^2). c is a positive number or a 0-dim tensor. All functions
-raise ValueError for shapes, dtypes or devices that do not fit and for c <= 0.
+The metric in this chart is g = I - c x x^T / (1 + c|x|^2). c is a positive number or a 0-dim
+tensor. All functions raise ValueError for shapes, dtypes or devices that do not fit and for c <= 0.
 """
 
 import torch
@@ -49,7 +49,9 @@ def cosh_radius(x: Tensor, c: Tensor) -> Tensor:
 def lorentz_dist(
     x: Float[Tensor, "*#b d"], y: Float[Tensor, "*#b d"], c: Scalar
 ) -> Float[Tensor, "*#b"]:
-    """Geodesic distance 2/sqrt(c) asinh(sqrt(Q)) with Q from `polar.hyperbolic_q`; gradient 0 at x = y."""
+    """Geodesic distance 2/sqrt(c) asinh(sqrt(Q)) with Q from `polar.hyperbolic_q`; gradient 0 at x
+    = y.
+    """
     out, (x, y) = prepare("Lorentz.dist", x, y)
     return distance(x, y, curvature("Lorentz.dist", c, x)).squeeze(-1).to(out)
 
@@ -125,7 +127,8 @@ def exponential(x: Tensor, u: Tensor, c: Tensor) -> Tensor:
     radial = c.sqrt() * dot(unit, u) / cosh_x
     across = tangential(u, unit)
     length = safe_hypot(radial, c.sqrt() * safe_norm(across))
-    # sinh(rx) cosh T + cosh(rx) sinh(T) cos: as written it is smooth at T = 0, but cancels for long inward steps.
+    # sinh(rx) cosh T + cosh(rx) sinh(T) cos: as written it is smooth at T = 0, but cancels for long
+    # inward steps.
     short = sinh_x * torch.cosh(length) + cosh_x * radial * sinhc(length)
     far = length > 0.5
     step = torch.where(far, length, torch.ones_like(length))
@@ -194,7 +197,9 @@ def lorentz_egrad2rgrad(
 def lorentz_half_aperture(
     x: Float[Tensor, "*b d"], c: Scalar, min_radius: float = 0.1
 ) -> Float[Tensor, "*b"]:
-    """Half aperture asin(min(1, 2K/(sqrt(c)|x|))) of the cone at x, in radians (MERU, arXiv 2304.09172)."""
+    """Half aperture asin(min(1, 2K/(sqrt(c)|x|))) of the cone at x, in radians (MERU, arXiv
+    2304.09172).
+    """
     check_min_radius("Lorentz.half_aperture", min_radius)
     out, (x,) = prepare("Lorentz.half_aperture", x)
     c = curvature("Lorentz.half_aperture", c, x)
@@ -204,7 +209,9 @@ def lorentz_half_aperture(
 def lorentz_exterior_angle(
     x: Float[Tensor, "*#b d"], y: Float[Tensor, "*#b d"], c: Scalar
 ) -> Float[Tensor, "*#b"]:
-    """Angle at x between the ray from the root through x and the geodesic to y, in radians; 0 at the root and at x = y."""
+    """Angle at x between the ray from the root through x and the geodesic to y, in radians; 0 at
+    the root and at x = y.
+    """
     out, (x, y) = prepare("Lorentz.exterior_angle", x, y)
     c = curvature("Lorentz.exterior_angle", c, x)
     return angle_of(lorentz_direction(x, y, c)).squeeze(-1).to(out)

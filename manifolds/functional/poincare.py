@@ -2,10 +2,11 @@
 
     X = 1 - c|x|^2        lambda(x) = 2/X        tanh(r/2) = sqrt(c)|x|
 
-X is evaluated in double-word arithmetic (`numerics.deficit`), so nothing is lost next to the rim, and a point on or beyond
-the rim gives NaN. Maps that produce points keep them within geodesic radius 16 (float32) or 36 (float64), where
-a coordinate can still tell a point from the rim. c is a positive number or a 0-dim tensor. All functions raise
-ValueError for shapes, dtypes or devices that do not fit and for c <= 0.
+X is evaluated in double-word arithmetic (`numerics.deficit`), so nothing is lost next to the rim,
+and a point on or beyond the rim gives NaN. Maps that produce points keep them within geodesic
+radius 16 (float32) or 36 (float64), where a coordinate can still tell a point from the rim. c is a
+positive number or a 0-dim tensor. All functions raise ValueError for shapes, dtypes or devices that
+do not fit and for c <= 0.
 """
 
 import math
@@ -123,7 +124,9 @@ def poincare_norm(
 def poincare_expmap(
     x: Float[Tensor, "*#b d"], u: Float[Tensor, "*#b d"], c: Scalar
 ) -> Float[Tensor, "*#b d"]:
-    """End of the geodesic that leaves x with velocity u: x (+) w, w = tanh(sqrt(c)|u|/X) u/(sqrt(c)|u|)."""
+    """End of the geodesic that leaves x with velocity u: x (+) w, w = tanh(sqrt(c)|u|/X)
+    u/(sqrt(c)|u|).
+    """
     out, (x, u) = prepare("PoincareBall.expmap", x, u)
     c = curvature("PoincareBall.expmap", c, x)
     gap = deficit(x, c)
@@ -132,9 +135,10 @@ def poincare_expmap(
     w = u / gap * tanhc(half)
     rho, tanh = c.sqrt() * x_norm, torch.tanh(half)
     x_unit, u_unit = safe_divide(x, x_norm), safe_divide(u, u_norm)
-    # 1 + 2c<x, w> + c^2|x|^2|w|^2 cancels for steps from the rim through the root. As a sum of squares it does not:
-    # (1 + rho tanh cos)^2 + (rho tanh sin)^2, with 1 - rho tanh and 1 + cos both formed without differences.
-    one_minus = gap / (1 + rho) + rho * 2 / (torch.exp(2 * half) + 1)
+    # 1 + 2c<x, w> + c^2|x|^2|w|^2 cancels for steps from the rim through the root. As a sum of
+    # squares it does not: (1 + rho tanh cos)^2 + (rho tanh sin)^2, with 1 - rho tanh and 1 + cos
+    # both formed without differences.
+    one_minus = gap / (1 + rho) + rho * 2 * torch.sigmoid(-2 * half)
     facing = dot(x_unit + u_unit, x_unit + u_unit) / 2
     sine = safe_norm(tangential(u_unit, x_unit))
     denominator = (one_minus + rho * tanh * facing).square() + (rho * tanh * sine).square()
@@ -156,7 +160,7 @@ def poincare_expmap0(u: Float[Tensor, "*b d"], c: Scalar) -> Float[Tensor, "*b d
 def poincare_logmap(
     x: Float[Tensor, "*#b d"], y: Float[Tensor, "*#b d"], c: Scalar
 ) -> Float[Tensor, "*#b d"]:
-    """Velocity at x of the geodesic to y: X asinh(s)/s ... along the Möbius difference -x (+) y."""
+    """Velocity at x of the geodesic to y, along the Möbius difference -x (+) y; length X d/2."""
     out, (x, y) = prepare("PoincareBall.logmap", x, y)
     c = curvature("PoincareBall.logmap", c, x)
     gap = deficit(x, c)
@@ -204,7 +208,8 @@ def poincare_egrad2rgrad(
 def poincare_half_aperture(
     x: Float[Tensor, "*b d"], c: Scalar, min_radius: float = 0.1
 ) -> Float[Tensor, "*b"]:
-    """Half aperture asin(min(1, K X/(sqrt(c)|x|))) of the cone at x, in radians (Ganea et al., arXiv 1804.01882).
+    """Half aperture asin(min(1, K X/(sqrt(c)|x|))) of the cone at x, in radians (Ganea et al.,
+    arXiv 1804.01882).
 
     Equal to the hyperboloid's under the isometry.
     """
@@ -217,7 +222,9 @@ def poincare_half_aperture(
 def poincare_exterior_angle(
     x: Float[Tensor, "*#b d"], y: Float[Tensor, "*#b d"], c: Scalar
 ) -> Float[Tensor, "*#b"]:
-    """Angle at x between the ray from the root through x and the geodesic to y, in radians; 0 at the root and at x = y."""
+    """Angle at x between the ray from the root through x and the geodesic to y, in radians; 0 at
+    the root and at x = y.
+    """
     out, (x, y) = prepare("PoincareBall.exterior_angle", x, y)
     c = curvature("PoincareBall.exterior_angle", c, x)
     return _angle(x, y, c).squeeze(-1).to(out)

@@ -1,8 +1,9 @@
-"""The sphere of curvature +c (radius 1/sqrt(c)) as functions of ambient points (..., d) of norm 1/sqrt(c).
+"""The sphere of curvature +c (radius 1/sqrt(c)) as functions of ambient points (..., d) of norm
+1/sqrt(c).
 
-Angles are formed from unit vectors, so that the rounding of a norm does not look like distance. The root is (1/sqrt(c), 0, ..., 0).
-c is a positive number or a 0-dim tensor. All functions raise ValueError for shapes, dtypes or devices that do not
-fit and for c <= 0.
+Angles are formed from unit vectors, so that the rounding of a norm does not look like distance. The
+root is (1/sqrt(c), 0, ..., 0). c is a positive number or a 0-dim tensor. All functions raise
+ValueError for shapes, dtypes or devices that do not fit and for c <= 0.
 """
 
 from typing import Any
@@ -37,7 +38,9 @@ def _unit(x: Tensor) -> Tensor:
 
 
 class _Arc(torch.autograd.Function):
-    """Angle (..., 1) between equally shaped x and y; the gradient is a unit vector over |x|, 0 at 0 and pi."""
+    """Angle (..., 1) between equally shaped x and y; the gradient is a unit vector over |x|, 0 at 0
+    and pi.
+    """
 
     generate_vmap_rule = True
 
@@ -61,10 +64,13 @@ class _Arc(torch.autograd.Function):
 
 
 def _chord(x: Tensor, y: Tensor) -> Tensor:
-    """Unit vector of y minus its part along x, i.e. sin(angle) times the direction x -> y; no cancellation at 0 or pi."""
+    """Unit vector of y minus its part along x, i.e. sin(angle) times the direction x -> y; no
+    cancellation at 0 or pi.
+    """
     unit = _unit(x)
     near, far = -polar(x, y).e, polar(x, -y).e
-    # The part of y/|y| across x equals that of y/|y| - x/|x| and of y/|y| + x/|x|: take the shorter.
+    # The part of y/|y| across x equals that of y/|y| - x/|x| and of y/|y| + x/|x|: take the
+    # shorter.
     return tangential(torch.where(dot(x, y) >= 0, near, far), unit)
 
 
@@ -110,7 +116,9 @@ def sphere_root(x: Tensor, c: Tensor) -> Tensor:
 def sphere_pairwise_dist(
     x: Float[Tensor, "*#b n d"], y: Float[Tensor, "*#b m d"], c: Scalar
 ) -> Float[Tensor, "*#b n m"]:
-    """Arc lengths of all pairs; one matrix product, close and antipodal pairs repaired (`kernels.reference`)."""
+    """Arc lengths of all pairs; one matrix product, close and antipodal pairs repaired
+    (`kernels.reference`).
+    """
     out, (x, y) = prepare("Sphere.pairwise_dist", x, y, pairwise=True)
     c = curvature("Sphere.pairwise_dist", c, x)
     x_one, y_one = torch.ones_like(x[..., :1]), torch.ones_like(y[..., :1])
@@ -192,7 +200,9 @@ def sphere_logmap0(x: Float[Tensor, "*b d"], c: Scalar) -> Float[Tensor, "*b d"]
 def sphere_transp(
     x: Float[Tensor, "*#b d"], y: Float[Tensor, "*#b d"], v: Float[Tensor, "*#b d"], c: Scalar
 ) -> Float[Tensor, "*#b d"]:
-    """Parallel transport of v from x to y: v - <y, v>/(1 + <x, y>) (x + y) for unit x, y; v itself at the antipode."""
+    """Parallel transport of v from x to y: v - <y, v>/(1 + <x, y>) (x + y) for unit x, y; v itself
+    at the antipode.
+    """
     out, (x, y, v) = prepare("Sphere.transp", x, y, v)
     curvature("Sphere.transp", c, x)
     total = polar(*torch.broadcast_tensors(x, -y)).e  # x^ + y^, and 1 + <x^, y^> is half its square

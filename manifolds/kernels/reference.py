@@ -1,17 +1,18 @@
 """Pairwise distances in torch: one matrix product, then a direct repair of the few close pairs.
 
-Every distance here is a radial function of a bilinear form Q_ij = <X_i, Y_j> of features of single rows, with Q = 0 at
-distance 0:
+Every distance here is a radial function of a bilinear form Q_ij = <X_i, Y_j> of features of single
+rows, with Q = 0 at distance 0:
 
     Q_ij = <u_i, v_j> + (first_i, second_i) . (first_j, second_j)
 
-The last two columns are positive and large, the first part takes most of it away again for close pairs. So
-Q is trusted where it keeps enough digits of that sum, and the other pairs (the diagonal of a self-distance, near
-duplicates) are gathered and computed from differences. For float32 input the product runs in float64, and a pair counts as
-close only below a relative separation of about 1e-4.
+The last two columns are positive and large, the first part takes most of it away again for close
+pairs. So Q is trusted where it keeps enough digits of that sum, and the other pairs (the diagonal
+of a self-distance, near duplicates) are gathered and computed from differences. For float32 input
+the product runs in float64, and a pair counts as close only below a relative separation of about
+1e-4.
 
-Memory is O(n m); no (n, m, d) tensor is made. Twice differentiable, except where so many pairs are close that the
-repair runs in pieces (first order only).
+Memory is O(n m); no (n, m, d) tensor is made. Twice differentiable, except where so many pairs are
+close that the repair runs in pieces (first order only).
 """
 
 from collections.abc import Callable, Iterator
@@ -22,7 +23,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Elements of an (n, m) block and of a gathered (k, d) piece: a few dozen MB of temporaries in float64.
+# Elements of an (n, m) block and of a gathered (k, d) piece: a few dozen MB of temporaries in
+# float64.
 MAX_BLOCK = 1 << 21
 
 Direct = Callable[..., Tensor]
@@ -30,7 +32,9 @@ Direct = Callable[..., Tensor]
 
 @dataclass(frozen=True)
 class Rows:
-    """Features of single rows: the vector part (..., n, d) and the two positive columns (..., n, 1)."""
+    """Features of single rows: the vector part (..., n, d) and the two positive columns (..., n,
+    1).
+    """
 
     vector: Tensor
     first: Tensor
@@ -65,8 +69,9 @@ def _slope(kind: str, q: Tensor) -> Tensor:
 def closeness(work: torch.dtype, out: torch.dtype) -> float:
     """Share of the positive part of Q below which a pair is computed directly.
 
-    The product is off by about 8 eps(work) of that part; half of its relative error reaches the distance, which may be off by
-    0.1 eps(out) where the work dtype is the wider one, by 32 eps where both are the same.
+    The product is off by about 8 eps(work) of that part; half of its relative error reaches the
+    distance, which may be off by 0.1 eps(out) where the work dtype is the wider one, by 32 eps
+    where both are the same.
     """
     allowed = (32 if work == out else 0.1) * torch.finfo(out).eps
     return 8 * torch.finfo(work).eps / (2 * allowed)
@@ -95,7 +100,9 @@ def _close(kind: str, q: Tensor, x: Tensor, y: Tensor, share: float) -> tuple[Te
 
 
 class _Radial(torch.autograd.Function):
-    """scale * f(Q) for the pairs that Q resolves; returns the indices (k, ndim) of the others as well."""
+    """scale * f(Q) for the pairs that Q resolves; returns the indices (k, ndim) of the others as
+    well.
+    """
 
     @staticmethod
     def forward(
@@ -112,7 +119,8 @@ class _Radial(torch.autograd.Function):
                 index[:, -2] += rows.start
                 close.append(index)
                 q[mask] = 1.0  # any value with a finite slope: these entries are replaced
-            # 4 - q needs the wide digits near antipodes, and q itself beyond float32's range (distance 88).
+            # 4 - q needs the wide digits near antipodes, and q itself beyond float32's range
+            # (distance 88).
             if kind != "arc" and high < 1e37:
                 q = q.to(out)
             value = _value(kind, q, out)

@@ -1,4 +1,6 @@
-"""Distances and maps against 120-digit references, in both dtypes: near pairs, far pairs, root and rim."""
+"""Distances and maps against 120-digit references, in both dtypes: near pairs, far pairs, root and
+rim.
+"""
 
 import math
 
@@ -96,7 +98,9 @@ def pair(name: str, kind: str, r: float, separation: float, dim: int, c: float, 
 
 
 def errors(name: str, x: Tensor, y: Tensor, c: float) -> tuple[float, float]:
-    """Largest relative errors of value and gradient (in norm) over rows, for dist and pairwise_dist."""
+    """Largest relative errors of value and gradient (in norm) over rows, for dist and
+    pairwise_dist.
+    """
     worst = worst_slope = 0.0
     references = [REFERENCE[name](a, b, c) for a, b in zip(x, y, strict=True)]
     for op in ("dist", "pairwise_dist"):
@@ -129,7 +133,9 @@ def check(name, kind, radii, limit, slope_limit, dtype, separations=SEPARATIONS)
 @pytest.mark.parametrize("dtype", EPS)
 @pytest.mark.parametrize("name", REFERENCE)
 def test_near_pairs(name, dtype):
-    """manifolds.md section 6, row 1: 16 eps for value and gradient, r <= 5, separations down to 1e-12."""
+    """manifolds.md section 6, row 1: 16 eps for value and gradient, r <= 5, separations down to
+    1e-12.
+    """
     radii = (1.0,) if name == "sphere" else (1e-3, 0.1, 1.0, 5.0)
     kinds = ("tangential",) if name == "sphere" else ("tangential", "mixed")
     for kind in kinds:

@@ -100,7 +100,9 @@ def test_apertures_are_those_of_the_formulas():
 
 
 def test_figure_1_of_the_paper():
-    """arXiv 2409.13079: on y = K half aperture and polar angle agree; the cone at (K, K) is the shifted quadrant."""
+    """arXiv 2409.13079: on y = K half aperture and polar angle agree; the cone at (K, K) is the
+    shifted quadrant.
+    """
     m, k = Euclidean(), 0.1
     along = torch.linspace(0.05, 3, 20, dtype=torch.float64)
     x = torch.stack([along, torch.full_like(along, k)], dim=-1)
