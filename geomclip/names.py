@@ -1,4 +1,4 @@
-"""The names of the geometries, without torch: what the command line and the configuration accept."""
+"""The names of the geometries, without torch: what command line and configuration accept."""
 
 # Spelled as in Chou & Alam (arXiv 2409.13079); the rows behind the names are in geometry.py.
 CANONICAL = (

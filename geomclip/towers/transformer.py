@@ -54,12 +54,13 @@ class Transformer(nn.Module):
             ResidualAttentionBlock(width, heads, quick_gelu=quick_gelu) for _ in range(layers)
         )
         residual_std = width**-0.5 * (2 * layers) ** -0.5
-        for block in self.resblocks:
-            assert isinstance(block, ResidualAttentionBlock)
-            nn.init.normal_(block.attn.in_proj_weight, std=width**-0.5)
-            nn.init.normal_(block.attn.out_proj.weight, std=residual_std)
-            nn.init.normal_(block.mlp.c_fc.weight, std=(2 * width) ** -0.5)
-            nn.init.normal_(block.mlp.c_proj.weight, std=residual_std)
+        for name, weight in self.named_parameters():
+            if name.endswith("attn.in_proj_weight"):
+                nn.init.normal_(weight, std=width**-0.5)
+            elif name.endswith("mlp.c_fc.weight"):
+                nn.init.normal_(weight, std=(2 * width) ** -0.5)
+            elif name.endswith(("attn.out_proj.weight", "mlp.c_proj.weight")):
+                nn.init.normal_(weight, std=residual_std)
 
     def forward(
         self, x: Float[Tensor, "n l w"], mask: Float[Tensor, "l l"] | None = None

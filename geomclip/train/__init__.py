@@ -1,4 +1,4 @@
-"""Training: configuration, loop, schedule, checkpoints and logs. Loads no torch until something is used."""
+"""Training: configuration, loop, schedule, checkpoints and logs. Lazy: loads no torch by itself."""
 
 import importlib
 from typing import Any
