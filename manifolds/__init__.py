@@ -1,5 +1,4 @@
-"""Torch manifolds of constant curvature: distances, exponential and logarithm maps, entailment
-cones.
+"""Torch manifolds of constant curvature: distances, exponential and logarithm maps, cones.
 
     >>> import torch, manifolds
     >>> m = manifolds.Lorentz(c=1.0)
@@ -7,8 +6,8 @@ cones.
     5.0
 
 A point is a tensor (..., d); on the hyperboloid these are its space components. c is the magnitude
-of the
-curvature everywhere: Lorentz and PoincareBall curve as -c, Sphere as +c, Euclidean has c = 0.
+of the curvature everywhere: Lorentz and PoincareBall curve as -c, Sphere as +c, Euclidean has
+c = 0.
 """
 
 from manifolds import functional

@@ -1,9 +1,8 @@
 """The checks and the dtype rule that every operation shares.
 
 Points are checked for shape, dtype and device, c for its sign. The arithmetic runs in float64 where
-the device has
-it, so that float32 input keeps its last digit, and the result goes back: float64 in, float64 out;
-everything else (also under autocast, which leaves float64 alone) comes out float32.
+the device has it, so that float32 input keeps its last digit, and the result goes back: float64 in,
+float64 out; everything else (also under autocast, which leaves float64 alone) comes out float32.
 """
 
 import math
@@ -28,9 +27,8 @@ def prepare(op: str, *tensors: Tensor, pairwise: bool = False) -> tuple[torch.dt
 
     Raises:
         ValueError: a dtype that is not floating, float64 mixed with something else, different
-        devices, different
-            last dimensions, or leading dimensions that do not broadcast; it names the operation and
-            the shapes.
+            devices, different last dimensions, or leading dimensions that do not broadcast; it
+            names the operation and the shapes.
     """
     shapes = ", ".join(str(tuple(t.shape)) for t in tensors)
     need = 2 if pairwise else 1
@@ -75,8 +73,7 @@ def curvature(op: str, c: Scalar, like: Tensor) -> Tensor:
 
     Raises:
         ValueError: c <= 0, NaN or infinite, or not 0-dim. A tensor's value is looked at on the CPU
-        only (on a GPU
-            that would wait for the device; a bad c gives NaN there).
+            only (on a GPU that would wait for the device; a bad c gives NaN there).
     """
     if not isinstance(c, Tensor):
         if not (c > 0 and math.isfinite(c)):

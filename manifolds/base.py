@@ -25,9 +25,7 @@ Value = Float[Tensor, "*#b"]
 
 
 class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):
-    """A Riemannian manifold with a root (`origin`), distances, exponential and logarithm maps,
-    transport.
-    """
+    """A Riemannian manifold with a root: distances, maps, transport and, on some, cones."""
 
     name: str = "Manifold"
     ndim = 1
@@ -48,8 +46,9 @@ class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):
         return False
 
     def apply_bounds_(self) -> dict[str, str]:
-        """Brings parameters back within their bounds (call it after the optimizer's step); returns
-        what it touched.
+        """Brings parameters back within their bounds, after the optimizer's step.
+
+        Returns what it touched: {"c": "lower"} or {"c": "upper"}, or nothing.
         """
         return {}
 
@@ -73,7 +72,7 @@ class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):
 
     @abc.abstractmethod
     def pairwise_dist(self, x: Float[Tensor, "*#b n d"], y: Float[Tensor, "*#b m d"]) -> Tensor:
-        """Geodesic distances of all pairs (..., n, m), equal to `dist` pair by pair; memory O(n m)."""
+        """Geodesic distances of all pairs (..., n, m), equal to `dist`, in memory O(n m)."""
 
     def pairwise_dist2(self, x: Float[Tensor, "*#b n d"], y: Float[Tensor, "*#b m d"]) -> Tensor:
         """Squared geodesic distances of all pairs (..., n, m)."""
@@ -95,8 +94,9 @@ class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):
 
     @abc.abstractmethod
     def egrad2rgrad(self, x: Point, u: Point) -> Tensor:
-        """Riemannian gradient r of a Euclidean one u: inner(x, r, v) = <u, v> for tangent v. Leaves
-        u as it is.
+        """Riemannian gradient r of a Euclidean one u: inner(x, r, v) = <u, v> for tangent v.
+
+        u itself is left as it is.
         """
 
     # --- maps ---
@@ -150,8 +150,9 @@ class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):
         device: torch.device | str | None = None,
         seed: int | None = 42,
     ) -> Tensor:
-        """The root, of shape `size`, whose last entry is d. seed is geoopt's and has no effect: the
-        root is unique.
+        """The root, of shape `size`, whose last entry is d.
+
+        seed is in geoopt's signature and has no effect: the root is unique.
         """
 
     @abc.abstractmethod
@@ -163,8 +164,9 @@ class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):
         device: torch.device | str | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """expmap0 of a normal tangent vector whose coordinates in an orthonormal frame have
-        deviation std (geodesic length).
+        """expmap0 of a normal tangent vector; std, a geodesic length, is that of each coordinate.
+
+        Coordinates are those of an orthonormal frame. No gradient reaches c.
         """
 
     def random(self, *size: int | tuple[int, ...], **options: Any) -> Tensor:
@@ -174,14 +176,17 @@ class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):
     # --- cones ---
 
     def half_aperture(self, x: Point, min_radius: float = 0.1) -> Tensor:
-        """Half aperture (...) of the entailment cone at x, in radians; pi/2 within min_radius (K)
-        of the root.
+        """Half aperture (...) of the entailment cone at x, in radians.
+
+        pi/2 with gradient 0 so near to the root that the formula's ratio reaches 1.
+
+        Args:
+            min_radius: K, a length on Euclidean, without dimension on the hyperbolic ones.
         """
         raise NotImplementedError(f"{self.name}: entailment cones do not exist on this manifold")
 
     def exterior_angle(self, x: Point, y: Point) -> Tensor:
-        """Angle (...) at x between the ray from the root through x and the geodesic to y, in
-        radians.
+        """Angle (...) at x between the ray from the root and the geodesic to y, in radians.
 
         0 with gradient 0 at x = root and x = y; gradient 0 on the axis.
         """
@@ -194,9 +199,7 @@ class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):
         raise NotImplementedError(f"{self.name}: entailment cones do not exist on this manifold")
 
     def entailment_energy(self, x: Point, y: Point, min_radius: float = 0.1) -> Tensor:
-        """max(0, exterior_angle(x, y) - half_aperture(x)) (...), radians by which y lies outside
-        the cone of x.
-        """
+        """max(0, exterior_angle(x, y) - half_aperture(x)) (...), radians; 0 inside the cone."""
         return (self.exterior_angle(x, y) - self.half_aperture(x, min_radius)).clamp_min(0)
 
     def pairwise_entailment_energy(
@@ -209,8 +212,9 @@ class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):
     # --- checks of values ---
 
     def check_point(self, x: Tensor, *, explain: bool = False) -> Any:
-        """Whether x is a tensor of points: shape, finite values, on the manifold. explain: (bool,
-        reason or None).
+        """Whether x holds points: shape, finite values, on the manifold.
+
+        explain: returns (bool, reason or None).
         """
         ok, reason = self._check_shape(x.shape, "x")
         if ok:
@@ -224,8 +228,9 @@ class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):
             raise ValueError(f"{self.name}: not a point: {reason}")
 
     def check_vector(self, x: Tensor, u: Tensor, *, explain: bool = False) -> Any:
-        """Whether u is a tensor of tangent vectors at the points x. explain: (bool, reason or
-        None).
+        """Whether u holds tangent vectors at the points x.
+
+        explain: returns (bool, reason or None).
         """
         ok, reason = self.check_point(x, explain=True)
         if ok:

@@ -4,9 +4,11 @@ The cone at x opens away from the root 0 around the ray from 0 through x. y lies
 exterior angle (at x, between that ray and the geodesic to y) is at most the half aperture. Angles
 are radians.
 
-    half aperture     Euclid asin(min(1, K / |x|)); hyperbolic asin(min(1, 2 K / (sqrt(c) |x|))), x
-    in Lorentz space components exterior angle    atan2(|B|, A), A and B the parts of the direction
-    x -> y along and across the ray
+    half aperture     Euclidean asin(min(1, K/|x|)), hyperbolic asin(min(1, 2K/(sqrt(c)|x|)))
+    exterior angle    atan2(|B|, A)
+
+with x in Lorentz space components, A and B the parts of the direction x -> y along and across the
+ray.
 
 Euclidean K is a length, hyperbolic K has no dimension; the two agree at K_E = 2 K / sqrt(c).
 Sources: hyperbolic entailment cones (Ganea et al., arXiv 1804.01882), MERU (arXiv 2304.09172),
@@ -50,8 +52,9 @@ def euclidean_direction(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def lorentz_direction(x: Tensor, y: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    """Initial direction of the geodesic x -> y in an orthonormal frame, times sinh(sqrt(c) d):
-    radial part A, rest B; 0 at x = 0.
+    """Initial direction x -> y times sinh(sqrt(c) d): radial part A, rest B; 0 at x = 0.
+
+    In an orthonormal frame, so that A^2 + |B|^2 = sinh^2.
     """
     p = polar(x, y)
     a, b = c.sqrt() * p.x_norm, c.sqrt() * p.y_norm
@@ -62,8 +65,9 @@ def lorentz_direction(x: Tensor, y: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def poincare_direction(x: Tensor, y: Tensor, x_deficit: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    """The same on the ball, a positive multiple of the Moebius difference -x (+) y; x_deficit = 1 -
-    c|x|^2.
+    """The same on the ball up to a positive factor: the Möbius difference -x (+) y.
+
+    x_deficit is 1 - c|x|^2.
     """
     p = polar(x, y)
     along = (
@@ -74,9 +78,7 @@ def poincare_direction(x: Tensor, y: Tensor, x_deficit: Tensor, c: Tensor) -> tu
 
 
 def angle_of(direction: tuple[Tensor, Tensor]) -> Tensor:
-    """atan2(|across|, along) (..., 1); value and gradient 0 where both are 0, gradient 0 on the
-    axis.
-    """
+    """atan2(|across|, along) (..., 1); gradient 0 on the axis, value and gradient 0 at (0, 0)."""
     along, across = direction
     return safe_atan2(safe_norm(across), along)
 
@@ -89,8 +91,7 @@ def pairwise_angle(
     out: torch.dtype,
     parameters: tuple[Tensor, ...] = (),
 ) -> Tensor:
-    """Exterior angles of all pairs (..., n, m) from unit vectors (..., n, d), radii sinh r and cosh
-    r (..., n, 1).
+    """Exterior angles of all pairs (..., n, m) from rows of (unit vector, sinh r, cosh r).
 
     One matrix product gives the cosines; pairs near the axis, near the root or near each other are
     gathered and computed by `direct`. Euclid is the case cosh = 1. Where the work dtype is no wider

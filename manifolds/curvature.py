@@ -68,9 +68,7 @@ class CurvedManifold(Manifold):
 
     @torch.no_grad()
     def apply_bounds_(self) -> dict[str, str]:
-        """Moves log_c back to its bound if it lies beyond; returns what it touched, e.g. {"c":
-        "lower"}.
-        """
+        """Moves log_c back to its bound if it lies beyond; returns what it touched."""
         bounds = self._log_bounds()
         value = self.log_c.item()
         if value < bounds["lower"]:
@@ -82,7 +80,7 @@ class CurvedManifold(Manifold):
         return {}
 
     def at_bound(self) -> dict[str, str]:
-        """{"c": "lower"} or {"c": "upper"} if a learnable c lies at (or beyond) a bound, else {}."""
+        """{"c": "lower"} or {"c": "upper"} if a learnable c lies at a bound or beyond, else {}."""
         bounds, value = self._log_bounds(), self.log_c.item()
         if not self.learnable:
             return {}

@@ -1,5 +1,6 @@
-"""Euclidean space: c = 0, a constant; root 0. Its cones have a length as K. Formulas:
-`manifolds.functional.euclidean`.
+"""Euclidean space: c = 0, a constant; root 0; the K of its cones is a length.
+
+Formulas: `manifolds.functional.euclidean`.
 """
 
 import torch

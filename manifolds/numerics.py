@@ -1,5 +1,4 @@
-"""Stable elementary functions: finite gradients where the plain forms give 0/0, no cancellation, no
-epsilon.
+"""Stable elementary functions: finite gradients where plain forms give 0/0, no cancellation.
 
 Everything here works in the dtype it is given; `manifolds.arguments` chooses that dtype. Notation:
 z >= 0 a scaled length, q = z^2. Functions that end in `c` are divided by their argument (sinhc(z) =
@@ -35,9 +34,7 @@ def dot(x: Tensor, y: Tensor) -> Tensor:
 
 
 def safe_norm(x: Tensor) -> Tensor:
-    """|x| over the last dimension, which is kept; gradient 0 at x = 0, no overflow or underflow of
-    the squares.
-    """
+    """|x| over the last dimension, which is kept; gradient 0 at x = 0, squares never overflow."""
     # Scaling by a power of two is exact, and keeps 1e200^2 from becoming inf (1e-200^2 from
     # becoming 0).
     _, exponent = torch.frexp(x.detach().abs().amax(-1, keepdim=True))
@@ -172,8 +169,7 @@ def sinc(z: Tensor) -> Tensor:
     return _Ratio.apply(z, "sin")
 
 
-# --- double-word ("two-float") sums: a value as hi + lo, |lo| at most half a unit in the last place
-# of hi ---
+# --- double-word ("two-float") sums: a value as hi + lo, lo below the last place of hi ---
 
 
 def two_sum(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -184,9 +180,7 @@ def two_sum(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def two_product(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """a * b as rounded product and exact error (Dekker's splitting: torch has no fused multiply-add
-    on the CPU).
-    """
+    """a * b as rounded product and exact error (Dekker: torch has no fused multiply-add)."""
     product = a * b
     a_hi, a_lo = _split(a)
     b_hi, b_lo = _split(b)
@@ -201,9 +195,7 @@ def _split(a: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _Deficit(torch.autograd.Function):
-    """1 - c|x|^2 over the last dimension (kept), in double-word arithmetic; plain derivative -2cx,
-    -|x|^2.
-    """
+    """1 - c|x|^2 over the last dimension (kept) in double words; plain derivative -2cx, -|x|^2."""
 
     generate_vmap_rule = True
 
@@ -233,8 +225,7 @@ class _Deficit(torch.autograd.Function):
 
 
 def deficit(x: Tensor, c: Tensor) -> Tensor:
-    """X = 1 - c|x|^2 (..., 1), exact to a few units in the last place of X up to the rim of the
-    ball.
+    """X = 1 - c|x|^2 (..., 1), exact to a few units in its last place up to the rim of the ball.
 
     A plain 1 - c|x|^2 keeps only eps/X digits (none at radius 16 in float32, 36 in float64). NaN
     where X <= 0: such a point is off the ball.

@@ -1,5 +1,6 @@
-"""Poincaré ball model of hyperbolic space with curvature -c: points with c|x|^2 < 1, metric (2/(1 -
-c|x|^2))^2 I.
+"""Poincaré ball model of hyperbolic space with curvature -c: points with c|x|^2 < 1.
+
+The metric is (2/(1 - c|x|^2))^2 I.
 
 Formulas: `manifolds.functional.poincare`.
 """

@@ -1,5 +1,4 @@
-"""Pairs of points in polar form: the difference of the radii and of the unit vectors, without
-cancellation.
+"""Pairs of points in polar form: differences of radii and of unit vectors, without cancellation.
 
 For x, y in R^d:
 
@@ -68,9 +67,7 @@ def radial_sinh(p: Polar, c: Tensor) -> Tensor:
 
 
 class _HyperbolicQ(torch.autograd.Function):
-    """Q = sinh^2(sqrt(c) d / 2) (..., 1) of equally shaped x, y; the backward is polar too, and
-    differentiable.
-    """
+    """Q = sinh^2(sqrt(c) d / 2) (..., 1) of equally shaped x, y; the backward is polar too."""
 
     generate_vmap_rule = True
 
@@ -108,15 +105,13 @@ class _HyperbolicQ(torch.autograd.Function):
 
 def _q(p: Polar, c: Tensor) -> Tensor:
     s = radial_sinh(p, c)
-    # h = sinh((rx - ry) / 2) from its double angle, without the cancellation of sqrt((cosh - 1) /
-    # 2).
+    # h = sinh((rx - ry) / 2) from its double angle; sqrt((cosh - 1) / 2) would cancel.
     half = s / (2 * (1 + torch.hypot(torch.ones_like(s), s))).sqrt()
     return half.square() + (c.sqrt() * p.x_norm / 4) * (c.sqrt() * p.y_norm) * p.e2
 
 
 def hyperbolic_q(x: Tensor, y: Tensor, c: Tensor) -> Tensor:
-    """sinh^2(sqrt(c) d(x, y) / 2) (..., 1) of hyperboloid points in space components; analytic at x
-    = y.
+    """sinh^2(sqrt(c) d(x, y) / 2) (..., 1) of points in space components; analytic at x = y.
 
     Polar split of the two-sheet form: with h = sinh((rx - ry) / 2), Q = h^2 + (c |x||y| / 4) |e|^2.
     Relative error about 4 eps + (eps cosh r)^2 in value.

@@ -1,5 +1,4 @@
-"""Every operation as a function of points and c, one module per geometry; the manifold classes call
-these.
+"""Every operation as a function of points and c; the manifold classes call these.
 
 c is a positive number or a 0-dim tensor, and gradients reach it. float64 in, float64 out;
 everything else comes out float32.

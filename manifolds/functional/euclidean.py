@@ -135,9 +135,7 @@ def euclidean_half_aperture(
 def euclidean_exterior_angle(
     x: Float[Tensor, "*#b d"], y: Float[Tensor, "*#b d"]
 ) -> Float[Tensor, "*#b"]:
-    """Angle at x between the ray from 0 through x and the segment to y, in radians; 0 at x = 0 and
-    x = y.
-    """
+    """Angle at x between the ray from 0 and the segment to y, in radians; 0 at x = 0 and x = y."""
     out, (x, y) = prepare("Euclidean.exterior_angle", x, y)
     return angle_of(euclidean_direction(x, y)).squeeze(-1).to(out)
 

@@ -49,9 +49,7 @@ def cosh_radius(x: Tensor, c: Tensor) -> Tensor:
 def lorentz_dist(
     x: Float[Tensor, "*#b d"], y: Float[Tensor, "*#b d"], c: Scalar
 ) -> Float[Tensor, "*#b"]:
-    """Geodesic distance 2/sqrt(c) asinh(sqrt(Q)) with Q from `polar.hyperbolic_q`; gradient 0 at x
-    = y.
-    """
+    """Geodesic distance 2/sqrt(c) asinh(sqrt(Q)), Q by `hyperbolic_q`; gradient 0 at x = y."""
     out, (x, y) = prepare("Lorentz.dist", x, y)
     return distance(x, y, curvature("Lorentz.dist", c, x)).squeeze(-1).to(out)
 
@@ -80,7 +78,7 @@ def lorentz_pairwise_dist(
 def lorentz_pairwise_inner(
     x: Float[Tensor, "*#b n d"], y: Float[Tensor, "*#b m d"], c: Scalar
 ) -> Float[Tensor, "*#b n m"]:
-    """Lorentzian products <x_i, y_j>_L = <x_i, y_j> - x_t y_t of all pairs of points; at most -1/c."""
+    """Lorentzian products <x_i, y_j> - x_t y_t of all pairs of points; at most -1/c."""
     out, (x, y) = prepare("Lorentz.pairwise_inner", x, y, pairwise=True)
     c = curvature("Lorentz.pairwise_inner", c, x)
     x_time, y_time = cosh_radius(x, c) / c.sqrt(), cosh_radius(y, c) / c.sqrt()
@@ -152,7 +150,10 @@ def lorentz_expmap0(u: Float[Tensor, "*b d"], c: Scalar) -> Float[Tensor, "*b d"
 def lorentz_logmap(
     x: Float[Tensor, "*#b d"], y: Float[Tensor, "*#b d"], c: Scalar
 ) -> Float[Tensor, "*#b d"]:
-    """Velocity at x of the geodesic that reaches y after unit time: (D/sinh D) ((y - x) - 2 Q x)."""
+    """Velocity at x of the geodesic that reaches y after unit time.
+
+    (D/sinh D) ((y - x) - 2 Q x) with D = sqrt(c) d, Q = sinh^2(D/2); analytic at x = y.
+    """
     out, (x, y) = prepare("Lorentz.logmap", x, y)
     c = curvature("Lorentz.logmap", c, x)
     q = hyperbolic_q(x, y, c)
@@ -170,7 +171,7 @@ def lorentz_logmap0(x: Float[Tensor, "*b d"], c: Scalar) -> Float[Tensor, "*b d"
 def lorentz_transp(
     x: Float[Tensor, "*#b d"], y: Float[Tensor, "*#b d"], v: Float[Tensor, "*#b d"], c: Scalar
 ) -> Float[Tensor, "*#b d"]:
-    """Parallel transport of v from x to y along the geodesic: v + c<y, v>_L / (1 + cosh D) (x + y)."""
+    """Parallel transport of v from x to y: v + c<y, v>_L / (1 + cosh D) (x + y)."""
     out, (x, y, v) = prepare("Lorentz.transp", x, y, v)
     return transport(x, y, v, curvature("Lorentz.transp", c, x)).to(out)
 
@@ -197,8 +198,12 @@ def lorentz_egrad2rgrad(
 def lorentz_half_aperture(
     x: Float[Tensor, "*b d"], c: Scalar, min_radius: float = 0.1
 ) -> Float[Tensor, "*b"]:
-    """Half aperture asin(min(1, 2K/(sqrt(c)|x|))) of the cone at x, in radians (MERU, arXiv
-    2304.09172).
+    """Half aperture asin(min(1, 2K/(sqrt(c)|x|))) of the cone at x, in radians.
+
+    Source: MERU (arXiv 2304.09172). K = min_radius has no dimension.
+
+    Raises:
+        ValueError: min_radius is not positive, c <= 0.
     """
     check_min_radius("Lorentz.half_aperture", min_radius)
     out, (x,) = prepare("Lorentz.half_aperture", x)
@@ -209,8 +214,9 @@ def lorentz_half_aperture(
 def lorentz_exterior_angle(
     x: Float[Tensor, "*#b d"], y: Float[Tensor, "*#b d"], c: Scalar
 ) -> Float[Tensor, "*#b"]:
-    """Angle at x between the ray from the root through x and the geodesic to y, in radians; 0 at
-    the root and at x = y.
+    """Angle at x between the ray from the root and the geodesic to y, in radians.
+
+    0 with gradient 0 at x = 0 and x = y.
     """
     out, (x, y) = prepare("Lorentz.exterior_angle", x, y)
     c = curvature("Lorentz.exterior_angle", c, x)

@@ -124,8 +124,9 @@ def poincare_norm(
 def poincare_expmap(
     x: Float[Tensor, "*#b d"], u: Float[Tensor, "*#b d"], c: Scalar
 ) -> Float[Tensor, "*#b d"]:
-    """End of the geodesic that leaves x with velocity u: x (+) w, w = tanh(sqrt(c)|u|/X)
-    u/(sqrt(c)|u|).
+    """End of the geodesic that leaves x with velocity u, after unit time.
+
+    x (+) w with w = tanh(z) u/(sqrt(c)|u|), z = sqrt(c)|u|/X.
     """
     out, (x, u) = prepare("PoincareBall.expmap", x, u)
     c = curvature("PoincareBall.expmap", c, x)
@@ -208,10 +209,12 @@ def poincare_egrad2rgrad(
 def poincare_half_aperture(
     x: Float[Tensor, "*b d"], c: Scalar, min_radius: float = 0.1
 ) -> Float[Tensor, "*b"]:
-    """Half aperture asin(min(1, K X/(sqrt(c)|x|))) of the cone at x, in radians (Ganea et al.,
-    arXiv 1804.01882).
+    """Half aperture asin(min(1, K X/(sqrt(c)|x|))) of the cone at x, in radians.
 
-    Equal to the hyperboloid's under the isometry.
+    Equal to the hyperboloid's under the isometry. Source: Ganea et al. (arXiv 1804.01882).
+
+    Raises:
+        ValueError: min_radius is not positive, c <= 0.
     """
     check_min_radius("PoincareBall.half_aperture", min_radius)
     out, (x,) = prepare("PoincareBall.half_aperture", x)
@@ -222,8 +225,9 @@ def poincare_half_aperture(
 def poincare_exterior_angle(
     x: Float[Tensor, "*#b d"], y: Float[Tensor, "*#b d"], c: Scalar
 ) -> Float[Tensor, "*#b"]:
-    """Angle at x between the ray from the root through x and the geodesic to y, in radians; 0 at
-    the root and at x = y.
+    """Angle at x between the ray from the root and the geodesic to y, in radians.
+
+    0 with gradient 0 at x = 0 and x = y.
     """
     out, (x, y) = prepare("PoincareBall.exterior_angle", x, y)
     c = curvature("PoincareBall.exterior_angle", c, x)

@@ -1,5 +1,4 @@
-"""The sphere of curvature +c (radius 1/sqrt(c)) as functions of ambient points (..., d) of norm
-1/sqrt(c).
+"""The sphere of curvature +c as functions of ambient points (..., d) of norm 1/sqrt(c).
 
 Angles are formed from unit vectors, so that the rounding of a norm does not look like distance. The
 root is (1/sqrt(c), 0, ..., 0). c is a positive number or a 0-dim tensor. All functions raise
@@ -38,9 +37,7 @@ def _unit(x: Tensor) -> Tensor:
 
 
 class _Arc(torch.autograd.Function):
-    """Angle (..., 1) between equally shaped x and y; the gradient is a unit vector over |x|, 0 at 0
-    and pi.
-    """
+    """Angle (..., 1) between equally shaped x and y; gradient of length 1/|x|, 0 at 0 and pi."""
 
     generate_vmap_rule = True
 
@@ -64,9 +61,7 @@ class _Arc(torch.autograd.Function):
 
 
 def _chord(x: Tensor, y: Tensor) -> Tensor:
-    """Unit vector of y minus its part along x, i.e. sin(angle) times the direction x -> y; no
-    cancellation at 0 or pi.
-    """
+    """y/|y| minus its part along x: sin(angle) times the direction x -> y, exact near 0 and pi."""
     unit = _unit(x)
     near, far = -polar(x, y).e, polar(x, -y).e
     # The part of y/|y| across x equals that of y/|y| - x/|x| and of y/|y| + x/|x|: take the
@@ -94,7 +89,7 @@ def sphere_projx(x: Float[Tensor, "*b d"], c: Scalar) -> Float[Tensor, "*b d"]:
 def sphere_dist(
     x: Float[Tensor, "*#b d"], y: Float[Tensor, "*#b d"], c: Scalar
 ) -> Float[Tensor, "*#b"]:
-    """Arc length 2 atan2(|x^ - y^|, |x^ + y^|)/sqrt(c), x^ = x/|x|; gradient 0 at x = y and x = -y."""
+    """Arc length 2 atan2(|x^ - y^|, |x^ + y^|)/sqrt(c), x^ = x/|x|; gradient 0 at x = y, x = -y."""
     out, (x, y) = prepare("Sphere.dist", x, y)
     return distance(x, y, curvature("Sphere.dist", c, x)).squeeze(-1).to(out)
 
@@ -116,9 +111,7 @@ def sphere_root(x: Tensor, c: Tensor) -> Tensor:
 def sphere_pairwise_dist(
     x: Float[Tensor, "*#b n d"], y: Float[Tensor, "*#b m d"], c: Scalar
 ) -> Float[Tensor, "*#b n m"]:
-    """Arc lengths of all pairs; one matrix product, close and antipodal pairs repaired
-    (`kernels.reference`).
-    """
+    """Arc lengths of all pairs; one matrix product, close and antipodal pairs repaired."""
     out, (x, y) = prepare("Sphere.pairwise_dist", x, y, pairwise=True)
     c = curvature("Sphere.pairwise_dist", c, x)
     x_one, y_one = torch.ones_like(x[..., :1]), torch.ones_like(y[..., :1])
@@ -185,7 +178,7 @@ def _log(x: Tensor, y: Tensor, c: Tensor) -> Tensor:
 def sphere_logmap(
     x: Float[Tensor, "*#b d"], y: Float[Tensor, "*#b d"], c: Scalar
 ) -> Float[Tensor, "*#b d"]:
-    """Velocity at x of the shortest arc to y; 0 at the antipode, where every direction is as short."""
+    """Velocity at x of the shortest arc to y; 0 at the antipode, where no arc is the shortest."""
     out, (x, y) = prepare("Sphere.logmap", x, y)
     return _log(x, y, curvature("Sphere.logmap", c, x)).to(out)
 
@@ -200,8 +193,9 @@ def sphere_logmap0(x: Float[Tensor, "*b d"], c: Scalar) -> Float[Tensor, "*b d"]
 def sphere_transp(
     x: Float[Tensor, "*#b d"], y: Float[Tensor, "*#b d"], v: Float[Tensor, "*#b d"], c: Scalar
 ) -> Float[Tensor, "*#b d"]:
-    """Parallel transport of v from x to y: v - <y, v>/(1 + <x, y>) (x + y) for unit x, y; v itself
-    at the antipode.
+    """Parallel transport of v from x to y; v itself at the antipode, where no geodesic is shortest.
+
+    v - <y, v>/(1 + <x, y>) (x + y) for unit x, y.
     """
     out, (x, y, v) = prepare("Sphere.transp", x, y, v)
     curvature("Sphere.transp", c, x)

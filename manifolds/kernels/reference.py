@@ -23,8 +23,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Elements of an (n, m) block and of a gathered (k, d) piece: a few dozen MB of temporaries in
-# float64.
+# Elements of an (n, m) block and of a gathered (k, d) piece: temporaries of 16 MB in float64.
 MAX_BLOCK = 1 << 21
 
 Direct = Callable[..., Tensor]
@@ -32,9 +31,7 @@ Direct = Callable[..., Tensor]
 
 @dataclass(frozen=True)
 class Rows:
-    """Features of single rows: the vector part (..., n, d) and the two positive columns (..., n,
-    1).
-    """
+    """Features of single rows: vector part (..., n, d), two positive columns (..., n, 1)."""
 
     vector: Tensor
     first: Tensor
@@ -100,9 +97,7 @@ def _close(kind: str, q: Tensor, x: Tensor, y: Tensor, share: float) -> tuple[Te
 
 
 class _Radial(torch.autograd.Function):
-    """scale * f(Q) for the pairs that Q resolves; returns the indices (k, ndim) of the others as
-    well.
-    """
+    """scale * f(Q) for the pairs that Q resolves, and the indices (k, ndim) of the others."""
 
     @staticmethod
     def forward(

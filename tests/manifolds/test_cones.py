@@ -22,7 +22,7 @@ CONES = [Euclidean, Lorentz, PoincareBall]
 
 
 def exact_exterior_angle(x: torch.Tensor, y: torch.Tensor, c: float) -> mpmath.mpf:
-    """Lorentz exterior angle by the law of cosines in ambient coordinates (MERU, arXiv 2304.09172)."""
+    """Lorentz exterior angle by the law of cosines (MERU, arXiv 2304.09172)."""
     with mpmath.workdps(120):
         x, y, c = (
             [mpmath.mpf(v) for v in x.tolist()],
@@ -100,8 +100,9 @@ def test_apertures_are_those_of_the_formulas():
 
 
 def test_figure_1_of_the_paper():
-    """arXiv 2409.13079: on y = K half aperture and polar angle agree; the cone at (K, K) is the
-    shifted quadrant.
+    """On y = K half aperture and polar angle agree; the cone at (K, K) is the shifted quadrant.
+
+    arXiv 2409.13079.
     """
     m, k = Euclidean(), 0.1
     along = torch.linspace(0.05, 3, 20, dtype=torch.float64)

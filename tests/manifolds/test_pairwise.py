@@ -98,7 +98,7 @@ def test_batches_broadcast(name):
 
 
 def test_no_tensor_of_pairs_times_dimensions():
-    """1609 x 1609 x 64: a broadcast would need 1.3 GB in float64, five of them in a backward pass."""
+    """1609 x 1609 x 64: every broadcast in float64 would need 1.3 GB."""
     m = Lorentz()
     x = m.random_normal(1609, 64, std=0.1).requires_grad_()
     m.pairwise_dist(x[:64], x[:64]).sum().backward()  # allocator and thread pools, once
