@@ -77,9 +77,7 @@ def main() -> None:
     begin, end = f"<!-- {arguments.mark}:begin -->", f"<!-- {arguments.mark}:end -->"
     if begin not in page or end not in page:
         raise SystemExit(f"{arguments.into} has no {begin} ... {end}")
-    new = re.sub(
-        f"{begin}.*?{end}", lambda _: f"{begin}\n{text}\n{end}", page, flags=re.DOTALL
-    )
+    new = re.sub(f"{begin}.*?{end}", lambda _: f"{begin}\n{text}\n{end}", page, flags=re.DOTALL)
     arguments.into.write_text(new, encoding="utf-8")
 
 
