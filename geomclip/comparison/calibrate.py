@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from geomclip.comparison.children import REQUESTS, run_children
+from geomclip.comparison.children import REQUESTS, Record, run_children
 from geomclip.comparison.plan import PlannedRun
 from geomclip.errors import RequestError
 
@@ -81,7 +81,7 @@ def calibrate(runs: Sequence[PlannedRun], out: Path, jobs: int) -> Timing:
     shutil.rmtree(folder, ignore_errors=True)
     seen: dict[str, list[tuple[int, float, float]]] = {run.name: [] for run in chosen}
 
-    def note(run: PlannedRun, record: dict[str, float], elapsed: float) -> None:
+    def note(run: PlannedRun, record: Record, elapsed: float) -> None:
         seen[run.name].append((int(record["step"]), float(record["seconds"]), elapsed))
 
     begun = time.monotonic()

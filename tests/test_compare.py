@@ -1,0 +1,176 @@
+"""compare() for real: processes that train, a report, resume, interruption, failure."""
+
+import csv
+import dataclasses
+import fcntl
+import os
+import runpy
+import shutil
+import signal
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from geomclip.compare import compare
+from geomclip.comparison.children import REQUESTS, run_children, start
+from geomclip.comparison.plan import plan_runs, request_of
+from geomclip.data.config import DataConfig
+from geomclip.errors import Interrupted, RequestError
+from geomclip.results import read_results, write_file
+from geomclip.train import run as run_folder
+
+HELPERS = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("comparing.py"))))
+STEPS = 20
+NAMES = ["clip", "euclip"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    table = HELPERS.write_table(tmp_path_factory.mktemp("emoji"))
+    return DataConfig(str(table), label_columns=("group", "subgroup"), val_fraction=0.3)
+
+
+@pytest.fixture(scope="module")
+def done(data, tmp_path_factory):
+    """A comparison of two geometries over 20 steps, with the events it told."""
+    events = []
+    comparison = compare(
+        NAMES, steps=STEPS, data=data, out=tmp_path_factory.mktemp("comparison"),
+        overrides=HELPERS.OVERRIDES, progress=events.append,
+    )  # fmt: skip
+    return SimpleNamespace(comparison=comparison, out=comparison.out, events=events)
+
+
+def test_it_says_first_how_long_it_takes_and_then_how_far_it_is(done):
+    told = [event for event in done.events if "message" not in event]
+    assert told[0]["expected_seconds"] > 0
+    assert told[0]["runs"] == ["clip-seed0", "euclip-seed0"]
+    for name in told[0]["runs"]:
+        steps = [event for event in told if event.get("run") == name]
+        assert [e["step"] for e in steps] == [1, *range(2, STEPS + 1, 2)]
+        assert all(e["steps"] == STEPS and e["chance"] > 0 and e["loss"] > 0 for e in steps)
+        assert steps[-1]["eta_seconds"] == 0
+
+
+def test_it_leaves_results_report_and_run_folders(done):
+    with (done.out / "results.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["geometry"] for row in rows} == {"clip", "euclip"}
+    metrics = {g: {r["metric"] for r in rows if r["geometry"] == g} for g in NAMES}
+    assert {"i2t_r1", "t2i_r10", "zeroshot_group_acc", "root_tau", "train_cpu_seconds"} <= metrics[
+        "clip"
+    ]
+    assert "cone_own_group" in metrics["euclip"] - metrics["clip"]
+    assert read_results(done.out / "results.json").rows == done.comparison.results.rows
+    for name in NAMES:
+        assert run_folder.finished(done.out / f"{name}-seed0")["step"] == STEPS
+    page = (done.out / "report.html").read_text(encoding="utf-8")
+    assert "EuCLIP" in page and len(page) < 10_000_000
+    assert not (done.out / REQUESTS / "calibration").exists()
+
+
+def test_the_table_has_both_geometries(done):
+    head = done.comparison.table().splitlines()[0]
+    assert head.split()[:2] == ["CLIP", "EuCLIP"]
+    assert "pictures" not in done.comparison.to_dict()["gallery"]
+
+
+def test_the_gallery_shows_the_same_pictures_for_every_geometry(done):
+    gallery = done.comparison.results.gallery
+    assert len(gallery["items"]) == 10
+    for item in gallery["items"]:
+        assert set(item["found"]) == set(NAMES)
+        for found in item["found"].values():
+            right = [place for place, top in enumerate(found["top"], 1) if top["right"]]
+            assert right == ([found["rank"]] if found["rank"] <= 5 else [])
+
+
+def test_a_process_of_its_own_changes_no_number(done, data, tmp_path):
+    from geomclip.train import train
+
+    (run,) = plan_runs(["euclip"], steps=STEPS, data=data, overrides=HELPERS.OVERRIDES)
+    train(run.config, tmp_path / "alone")
+    weights = [p / "model.safetensors" for p in (tmp_path / "alone", done.out / "euclip-seed0")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+def test_a_second_call_takes_finished_runs_as_they_are(done, data, tmp_path):
+    out = tmp_path / "again"
+    shutil.copytree(done.out, out)
+    events = []
+    again = compare(
+        NAMES, steps=STEPS, data=data, out=out, overrides=HELPERS.OVERRIDES, progress=events.append
+    )
+    assert again.results.rows == done.comparison.results.rows
+    assert not any("step" in event for event in events)
+    with pytest.raises(RequestError, match="other settings: steps is 21, was 20"):
+        compare(NAMES, steps=STEPS + 1, data=data, out=out, overrides=HELPERS.OVERRIDES)
+    with pytest.raises(RequestError, match="already holds a run"):
+        compare(NAMES, steps=STEPS, data=data, out=out, overrides=HELPERS.OVERRIDES, resume=False)
+
+
+def test_minutes_keep_their_steps_on_a_second_call(done, data, tmp_path):
+    import json
+
+    out = tmp_path / "minutes"
+    shutil.copytree(done.out, out)
+    runs = plan_runs(NAMES, steps=STEPS, data=data, overrides=HELPERS.OVERRIDES)
+    begun = {"request": request_of(runs, 7.0), "steps": STEPS}
+    write_file(out / REQUESTS / "comparison.json", json.dumps(begun))
+    again = compare(NAMES, minutes=7.0, data=data, out=out, overrides=HELPERS.OVERRIDES)
+    assert again.results.settings["steps"] == STEPS
+
+
+def test_an_interrupted_comparison_goes_on_where_it_stopped(done, data, tmp_path):
+    (run,) = plan_runs(["clip"], steps=STEPS, data=data, overrides=HELPERS.OVERRIDES)
+    seen = []
+
+    def stop_early(run, record, elapsed):
+        if not seen:
+            os.kill(os.getpid(), signal.SIGINT)
+        seen.append(record["step"])
+
+    # Slow enough for the signal to find it at work: it saves at every step.
+    config = dataclasses.replace(run.config, checkpoint_every=1)
+    slow = dataclasses.replace(run, config=config)
+    with pytest.raises(Interrupted, match="0 of 1 runs are finished"):
+        run_children([slow], tmp_path, 1, stop_early)
+    assert run_folder.finished(tmp_path / run.name) is None
+    assert run_folder.has_run(tmp_path / run.name)
+    run_children([slow], tmp_path, 1, lambda *news: seen.append(news[1]["step"]))
+    assert run_folder.finished(tmp_path / run.name)["step"] == STEPS and seen[-1] == STEPS
+    weights = [p / run.name / "model.safetensors" for p in (tmp_path, done.out)]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+def test_a_failed_run_is_told_in_its_own_words(data, tmp_path):
+    (run,) = plan_runs(["clip"], steps=2, data=DataConfig(str(tmp_path / "gone.csv")))
+    with pytest.raises(RequestError, match=r"clip-seed0 failed \(exit code 2\): .*gone.csv"):
+        run_children([run], tmp_path / "out", 1, lambda *news: None)
+    log = tmp_path / "out" / REQUESTS / "clip-seed0.log"
+    assert "gone.csv" in log.read_text()
+
+
+def test_a_run_in_other_hands_is_left_alone(tmp_path):
+    (run,) = plan_runs(["clip"], steps=2)
+    lock = tmp_path / REQUESTS / "clip-seed0.lock"
+    lock.parent.mkdir()
+    with lock.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(RequestError, match="still being trained by another process"):
+            start(run, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"steps": 3, "minutes": 1.0}, "both set the length"),
+        ({"minutes": 0.0}, "minutes is 0"),
+        ({"jobs": 0}, "jobs is 0"),
+    ],
+)
+def test_contradictions_are_refused(arguments, words, tmp_path):
+    with pytest.raises(RequestError, match=words):
+        compare(NAMES, out=tmp_path / "x", **arguments)
+    assert not (tmp_path / "x").exists()
