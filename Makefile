@@ -4,16 +4,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
+# Two workers of one thread each: threads that wait for each other's core cost more than they save.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
+
 .PHONY: compare test test-all lint format docs clean
 
 compare: $(VENV)/.installed
 	$(BIN)/geomclip compare --out runs/compare $(ARGS)
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -q -n 2 $(ARGS)
+	$(PYTEST) -n 2 $(ARGS)
 
 test-all: $(VENV)/.installed
-	$(BIN)/python -m pytest -q -m "slow or not slow" $(ARGS)
+	$(PYTEST) -n 2 -m "slow or not slow" $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
