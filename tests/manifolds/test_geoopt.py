@@ -74,14 +74,14 @@ def test_riemannian_optimizers_find_the_point(name, optimizer):
     point = geoopt.ManifoldParameter(start, manifold=m)
     options = {"lr": 0.1, "amsgrad": True} if adam else {"lr": 0.1, "momentum": 0.5}
     steps = getattr(geoopt.optim, optimizer)([point], stabilize=10, **options)
-    schedule = torch.optim.lr_scheduler.ExponentialLR(steps, 0.97)
+    schedule = torch.optim.lr_scheduler.ExponentialLR(steps, 0.95)
     before = m.dist2(point, target).sum().item()
-    for _ in range(100):
+    for _ in range(60):
         steps.zero_grad()
         m.dist2(point, target).sum().backward()
         steps.step()
         schedule.step()
-    assert m.dist2(point, target).sum().item() < 1e-3 * before
+    assert m.dist2(point, target).sum().item() < 1e-2 * before
     assert m.check_point(point) and point.dtype == dtype
 
 

@@ -158,7 +158,8 @@ def test_first_and_second_derivatives(manifold):
         operations += [manifold.exterior_angle, manifold.pairwise_exterior_angle]
     for operation in operations:
         assert gradcheck(operation, (x, y), fast_mode=True)
-        assert torch.autograd.gradgradcheck(operation, (x, y), fast_mode=True, atol=1e-4)
+        if manifold.c.item() in (0, 10):  # the slower half, once for every manifold
+            assert torch.autograd.gradgradcheck(operation, (x, y), fast_mode=True, atol=1e-4)
 
 
 def test_log_is_differentiable_where_its_points_meet(manifold):
