@@ -1,0 +1,75 @@
+"""A real report, and a real browser to open it in."""
+
+import os
+import runpy
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+HELPERS = SimpleNamespace(
+    **runpy.run_path(str(Path(__file__).parent.parent / "comparing.py"), run_name="comparing")
+)
+
+REQUIRED = "GEOMCLIP_REQUIRE_BROWSER"
+
+
+@pytest.fixture(scope="session")
+def report(tmp_path_factory):
+    """The report of a real comparison: four models trained for some steps on 135 emoji."""
+    from geomclip.compare import compare
+    from geomclip.comparison.plan import plan_runs
+    from geomclip.data.config import DataConfig
+    from geomclip.train import train
+
+    table = HELPERS.write_table(tmp_path_factory.mktemp("emoji"))
+    data = DataConfig(str(table), label_columns=("group", "subgroup"), val_fraction=0.3)
+    out = tmp_path_factory.mktemp("comparison")
+    names, weights = ["clip", "euclip", "meru"], [0.0, 0.2]
+    # Trained in this process, which starts faster than four of their own; compare() takes finished
+    # runs as they are.
+    for run in plan_runs(names, weights, steps=24, data=data, overrides=HELPERS.OVERRIDES):
+        train(run.config, out / run.name)
+    compare(names, entailment=weights, steps=24, data=data, out=out, overrides=HELPERS.OVERRIDES)
+    return out / "report.html"
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A running Chromium. Skips without one; under GEOMCLIP_REQUIRE_BROWSER=1 that is a failure."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        if os.environ.get(REQUIRED) == "1":
+            pytest.fail(f"no Chromium, and {REQUIRED}=1 asks for one")
+        pytest.skip("no Chromium (apt-get install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium, report):
+    """Opens the report from its file and listens: what it says, asks for, and gets wrong."""
+    contexts = []
+
+    def open_page(**options):
+        context = chromium.new_context(**options)
+        context.set_default_timeout(120_000)
+        contexts.append(context)
+        page = context.new_page()
+        heard = SimpleNamespace(errors=[], console=[], requests=[])
+        page.on("pageerror", lambda error: heard.errors.append(str(error)))
+        page.on("console", lambda message: heard.console.append(message.text))
+        page.on("request", lambda request: heard.requests.append(request.url))
+        page.goto(report.as_uri(), timeout=120_000)
+        if options.get("java_script_enabled", True):
+            page.wait_for_selector("html[data-drawn]")
+        return page, heard
+
+    yield open_page
+    for context in contexts:
+        context.close()

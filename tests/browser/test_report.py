@@ -1,0 +1,129 @@
+"""The report in headless Chromium, opened from its file as a reader would."""
+
+import base64
+import itertools
+import re
+
+import pytest
+
+from geomclip.results import read_results
+
+pytestmark = pytest.mark.browser
+
+
+def outside(heard, report):
+    """Requests for anything but the page itself and what stands inside it."""
+    inside = ("data:", "blob:")
+    return [u for u in heard.requests if u != report.as_uri() and not u.startswith(inside)]
+
+
+def test_it_opens_without_errors_or_requests_and_draws_every_chart(visit, report):
+    page, heard = visit(viewport={"width": 1200, "height": 900})
+    assert heard.errors == [] and heard.console == [] and outside(heard, report) == []
+    charts = page.locator(".plot")
+    ids = charts.evaluate_all("all => all.map(one => one.id)")
+    assert {"curve-contrastive", "curve-logit-scale", "curve-c", "curve-entailment",
+            "curve-satisfied", "root-clip", "root-meru-ent0-2"} <= set(ids)  # fmt: skip
+    lines = charts.evaluate_all(
+        "all => all.map(one => [...one.querySelectorAll('.scatterlayer path.js-line')]"
+        ".filter(line => line.getTotalLength() > 20).length)"
+    )
+    assert len(lines) == len(ids) and min(lines) >= 1
+    assert page.locator("html").get_attribute("data-drawn") == str(len(ids))
+
+
+def test_every_chart_has_a_name_and_a_table(visit):
+    page, _ = visit()
+    for figure in page.locator("figure").all():
+        assert figure.locator(".plot[role=img]").get_attribute("aria-label")
+        figure.locator("summary").click()
+        assert figure.locator("table tbody tr").first.is_visible()
+
+
+def test_the_lines_have_the_colours_of_the_paper_they_lie_on(visit):
+    from playwright.sync_api import expect
+
+    page, _ = visit(color_scheme="light")
+
+    def look():
+        background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        line = page.locator("#curve-c .scatterlayer path.js-line").first
+        return background, line.evaluate("line => getComputedStyle(line).stroke")
+
+    light = look()
+    assert light == ("rgb(253, 253, 251)", "rgb(0, 138, 100)")
+    page.emulate_media(color_scheme="dark")
+    line = page.locator("#curve-c .scatterlayer path.js-line").first
+    expect(line).to_have_css("stroke", "rgb(53, 197, 150)")
+    assert look()[0] == "rgb(22, 24, 28)"
+
+
+@pytest.mark.parametrize("width", [360, 768])
+def test_nothing_sticks_out_of_a_narrow_screen(visit, width):
+    page, heard = visit(viewport={"width": width, "height": 800}, is_mobile=True)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    wide = page.locator(".plot .main-svg").evaluate_all(
+        "all => Math.max(...all.map(one => one.getBoundingClientRect().right))"
+    )
+    assert wide <= width and heard.errors == []
+
+
+def test_without_javascript_the_words_tables_and_pictures_remain(visit, report):
+    page, heard = visit(java_script_enabled=False)
+    assert outside(heard, report) == []
+    assert page.locator("#verdict .headline").is_visible()
+    assert page.locator("#numbers table tbody tr").count() > 10
+    first = page.locator("figure").first
+    assert "needs JavaScript" in first.inner_text()
+    first.locator("summary").click()
+    assert first.locator("table").is_visible()
+    assert page.locator(".gallery article").count() == 10
+    assert page.locator(".query img").first.is_visible()
+
+
+def test_pictures_are_pictures(visit):
+    page, _ = visit()
+    sizes = page.locator(".gallery img").evaluate_all(
+        "all => all.map(one => [one.naturalWidth, one.naturalHeight])"
+    )
+    assert sizes and all(size == [16, 16] for size in sizes)
+
+
+def test_on_paper_it_is_light_and_every_table_is_open(visit):
+    page, _ = visit(color_scheme="dark")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("details:not([open])").count() == 0
+    assert page.locator("html.light").count() == 1
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator("details[open]").count() == 0
+
+
+def test_the_download_is_the_results(visit, report):
+    page, _ = visit()
+    link = page.get_by_role("link", name="results.csv")
+    text = base64.b64decode(link.get_attribute("href").split(",")[1]).decode()
+    assert text == (report.parent / "results.csv").read_text(encoding="utf-8")
+
+
+def test_the_page_is_below_ten_megabytes(report):
+    assert report.stat().st_size < 10_000_000
+
+
+def test_headings_and_landmarks_make_an_outline(visit):
+    page, _ = visit()
+    assert page.locator("html").get_attribute("lang") == "en"
+    levels = page.locator("h1, h2, h3, h4").evaluate_all("all => all.map(one => +one.tagName[1])")
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+    assert page.locator("main").count() == 1
+    assert page.locator("img:not([alt])").count() == 0
+
+
+def test_the_table_says_what_the_results_say(visit, report):
+    page, _ = visit()
+    results = read_results(report.parent / "results.json")
+    row = page.locator("#numbers tr", has_text=re.compile("Image → text R@10")).first
+    cells = row.locator("td").all_inner_texts()
+    for variant, cell in zip(results.variants, cells, strict=False):
+        (value,) = results.values(variant, "validation", "i2t_r10")
+        assert cell.startswith(f"{100 * value:.1f}")
