@@ -51,25 +51,39 @@ def chromium():
         browser.close()
 
 
+def open_report(chromium, report, **options):
+    """The page, and what it says, asks for and gets wrong from then on."""
+    context = chromium.new_context(**options)
+    context.set_default_timeout(120_000)
+    page = context.new_page()
+    heard = SimpleNamespace(errors=[], console=[], requests=[])
+    page.on("pageerror", lambda error: heard.errors.append(str(error)))
+    page.on("console", lambda message: heard.console.append(message.text))
+    page.on("request", lambda request: heard.requests.append(request.url))
+    page.goto(report.as_uri(), timeout=120_000)
+    if options.get("java_script_enabled", True):
+        page.wait_for_selector("html[data-drawn]")
+    return page, heard
+
+
 @pytest.fixture
 def visit(chromium, report):
-    """Opens the report from its file and listens: what it says, asks for, and gets wrong."""
+    """Opens the report with the given options of a browser context."""
     contexts = []
 
-    def open_page(**options):
-        context = chromium.new_context(**options)
-        context.set_default_timeout(120_000)
-        contexts.append(context)
-        page = context.new_page()
-        heard = SimpleNamespace(errors=[], console=[], requests=[])
-        page.on("pageerror", lambda error: heard.errors.append(str(error)))
-        page.on("console", lambda message: heard.console.append(message.text))
-        page.on("request", lambda request: heard.requests.append(request.url))
-        page.goto(report.as_uri(), timeout=120_000)
-        if options.get("java_script_enabled", True):
-            page.wait_for_selector("html[data-drawn]")
+    def visit(**options):
+        page, heard = open_report(chromium, report, **options)
+        contexts.append(page.context)
         return page, heard
 
-    yield open_page
+    yield visit
     for context in contexts:
         context.close()
+
+
+@pytest.fixture(scope="session")
+def desk(chromium, report):
+    """The report on a desktop, opened once for the tests that only look."""
+    page, heard = open_report(chromium, report, viewport={"width": 1200, "height": 900})
+    yield page, heard
+    page.context.close()

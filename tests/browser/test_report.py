@@ -17,8 +17,8 @@ def outside(heard, report):
     return [u for u in heard.requests if u != report.as_uri() and not u.startswith(inside)]
 
 
-def test_it_opens_without_errors_or_requests_and_draws_every_chart(visit, report):
-    page, heard = visit(viewport={"width": 1200, "height": 900})
+def test_it_opens_without_errors_or_requests_and_draws_every_chart(desk, report):
+    page, heard = desk
     assert heard.errors == [] and heard.console == [] and outside(heard, report) == []
     charts = page.locator(".plot")
     ids = charts.evaluate_all("all => all.map(one => one.id)")
@@ -32,8 +32,8 @@ def test_it_opens_without_errors_or_requests_and_draws_every_chart(visit, report
     assert page.locator("html").get_attribute("data-drawn") == str(len(ids))
 
 
-def test_every_chart_has_a_name_and_a_table(visit):
-    page, _ = visit()
+def test_every_chart_has_a_name_and_a_table(desk):
+    page, _ = desk
     for figure in page.locator("figure").all():
         assert figure.locator(".plot[role=img]").get_attribute("aria-label")
         figure.locator("summary").click()
@@ -81,8 +81,8 @@ def test_without_javascript_the_words_tables_and_pictures_remain(visit, report):
     assert page.locator(".query img").first.is_visible()
 
 
-def test_pictures_are_pictures(visit):
-    page, _ = visit()
+def test_pictures_are_pictures(desk):
+    page, _ = desk
     sizes = page.locator(".gallery img").evaluate_all(
         "all => all.map(one => [one.naturalWidth, one.naturalHeight])"
     )
@@ -98,8 +98,8 @@ def test_on_paper_it_is_light_and_every_table_is_open(visit):
     assert page.locator("details[open]").count() == 0
 
 
-def test_the_download_is_the_results(visit, report):
-    page, _ = visit()
+def test_the_download_is_the_results(desk, report):
+    page, _ = desk
     link = page.get_by_role("link", name="results.csv")
     text = base64.b64decode(link.get_attribute("href").split(",")[1]).decode()
     assert text == (report.parent / "results.csv").read_text(encoding="utf-8")
@@ -109,8 +109,8 @@ def test_the_page_is_below_ten_megabytes(report):
     assert report.stat().st_size < 10_000_000
 
 
-def test_headings_and_landmarks_make_an_outline(visit):
-    page, _ = visit()
+def test_headings_and_landmarks_make_an_outline(desk):
+    page, _ = desk
     assert page.locator("html").get_attribute("lang") == "en"
     levels = page.locator("h1, h2, h3, h4").evaluate_all("all => all.map(one => +one.tagName[1])")
     assert levels[0] == 1 and levels.count(1) == 1
@@ -119,8 +119,8 @@ def test_headings_and_landmarks_make_an_outline(visit):
     assert page.locator("img:not([alt])").count() == 0
 
 
-def test_the_table_says_what_the_results_say(visit, report):
-    page, _ = visit()
+def test_the_table_says_what_the_results_say(desk, report):
+    page, _ = desk
     results = read_results(report.parent / "results.json")
     row = page.locator("#numbers tr", has_text=re.compile("Image → text R@10")).first
     cells = row.locator("td").all_inner_texts()
