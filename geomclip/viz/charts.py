@@ -29,6 +29,7 @@ class Chart:
     spec: dict[str, Any]
     table: Table
     wide: bool = False
+    note: str = ""
 
 
 def layout(*, x: str, y: str) -> dict[str, Any]:

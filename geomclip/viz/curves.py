@@ -68,8 +68,10 @@ def _curve_chart(results: Results, curve: Curve, runs: list[RunResult]) -> Chart
             y = smooth(y, max(3, len(y) // 30 * 2 + 1))
         data.append(_line(variant, steps, y, name=name, dash=line_pattern(results, variant)))
     layout = base_layout(x="step", y=curve.unit)
+    cut = False
     if main:
         layout |= _chance_line(runs)
+        cut = _cut_axis(layout, runs, [v for m in means.values() for v in m.values()])
     last = ", ".join(
         f"{style.label(v)} {short(list(m.values())[-1])}" for v, m in means.items() if m
     )
@@ -77,6 +79,7 @@ def _curve_chart(results: Results, curve: Curve, runs: list[RunResult]) -> Chart
         id=f"curve-{curve.key.replace('_', '-')}",
         title=curve.title,
         alt=f"{curve.title} against training step; at the end {last}.",
+        note="The first steps lie above the axis; the table has them." if cut else "",
         spec={"data": data, "layout": layout},
         table=_curve_table(means),
         wide=main,
@@ -169,6 +172,15 @@ def _chance_line(runs: list[RunResult]) -> dict[str, Any]:
             for n in batch
         ],
     }
+
+
+def _cut_axis(layout: dict[str, Any], runs: list[RunResult], values: list[float]) -> bool:
+    """End the axis a little above chance where a first step lies far beyond: whether it does."""
+    top = 1.1 * max(math.log(int(run.config["batch_size"])) for run in runs)
+    if not values or max(values) <= top or min(values) >= top:
+        return False
+    layout["yaxis"]["range"] = [rounded(min(values) - 0.04 * (top - min(values))), rounded(top)]
+    return True
 
 
 def _curve_table(means: dict[Variant, dict[float, float]]) -> Table:

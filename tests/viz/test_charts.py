@@ -46,6 +46,19 @@ def test_the_chance_line_is_the_logarithm_of_the_batch(full):
     assert "ln 128" in loss.spec["layout"]["annotations"][0]["text"]
 
 
+def test_a_wild_first_step_does_not_squeeze_the_rest(comparing):
+    results = comparing.made_up({Variant("clip"): {"i2t_r10": [0.4]}})
+    loss = curves.curves(results)[0]
+    assert "range" not in loss.spec["layout"]["yaxis"] and not loss.note
+    values = results.runs[0].curves["contrastive"]
+    values[0] = 12.0
+    loss = curves.curves(results)[0]
+    low, high = loss.spec["layout"]["yaxis"]["range"]
+    assert high == pytest.approx(1.1 * math.log(128), rel=1e-4)
+    assert low < min(values)
+    assert "above the axis" in loss.note and loss.table.rows[0][1] == "12"
+
+
 def test_lines_are_means_over_seeds_within_their_band(full):
     chart = next(c for c in curves.curves(full) if c.id == "curve-logit-scale")
     clip = next(t for t in chart.spec["data"] if t.get("name") == "CLIP")
