@@ -237,8 +237,8 @@ def _hierarchy(results: Results, split: str, plain: list[Variant]) -> Finding | 
     if found is None:
         return None
     text = (
-        "Root distance follows the hierarchy, from the group's text to the picture, with Kendall's "
-        f"τ of {_numbers(found, 'root_tau')}."
+        "How far root distance grows level by level, from the group's text to the picture "
+        f"(Kendall's τ: 1 always, 0 no order, −1 reversed): {_numbers(found, 'root_tau')}."
     )
     if _seeds(results) < 2:
         text += " One seed gives no spread for τ, so these are not ranked."
