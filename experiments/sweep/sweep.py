@@ -88,7 +88,7 @@ def table(grid: dict[str, Any], done: list[dict[str, Any]]) -> str:
 
     def rank(entry: dict[str, Any]) -> tuple[str, float]:
         m = entry["metrics"]
-        return entry["geometry"], -(m["i2t_r10"] + m["t2i_r10"])
+        return entry["geometry"], -(m["i2t_r10"] + m.get("t2i_r10", m["i2t_r10"]))
 
     for entry in sorted(done, key=rank):
         settings = {**entry["settings"]}
@@ -131,6 +131,7 @@ def main() -> None:
                 file.write(json.dumps(done[-1]) + "\n")
             arguments.grid.with_suffix(".md").write_text(table(grid, done), encoding="utf-8")
             progress.advance(bar)
+    arguments.grid.with_suffix(".md").write_text(table(grid, done), encoding="utf-8")
 
 
 if __name__ == "__main__":
