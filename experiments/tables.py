@@ -14,6 +14,7 @@ from pathlib import Path
 
 ROWS = (
     ("heldout_rendition", "i2t_r1", "image → text R@1"),
+    ("heldout_rendition", "pixel_nn_r1", "(nearest in raw pixels, rank 1)"),
     ("heldout_rendition", "i2t_r10", "image → text R@10"),
     ("heldout_rendition", "t2i_r10", "text → image R@10"),
     ("heldout_rendition", "zeroshot_group_acc", "zero-shot group (9)"),
