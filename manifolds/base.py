@@ -11,14 +11,20 @@ ManifoldParameter work); points live in the last dimension only.
 """
 
 import abc
+import warnings
 from typing import Any
 
-import geoopt.manifolds.base
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from manifolds.arguments import prepare
+
+with warnings.catch_warnings():
+    # geoopt 0.5.1 decorates 73 functions with torch.jit.script, deprecated since torch 2.13; under
+    # `-W error` it could not be imported. Nothing else is silenced, here or later.
+    warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", DeprecationWarning)
+    import geoopt.manifolds.base
 
 Point = Float[Tensor, "*#b d"]
 Value = Float[Tensor, "*#b"]
