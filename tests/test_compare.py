@@ -4,12 +4,11 @@ import csv
 import dataclasses
 import fcntl
 import os
-import runpy
 import shutil
 import signal
-from pathlib import Path
 from types import SimpleNamespace
 
+import comparing
 import pytest
 
 from geomclip.compare import compare
@@ -20,14 +19,13 @@ from geomclip.errors import Interrupted, RequestError
 from geomclip.results import read_results, write_file
 from geomclip.train import run as run_folder
 
-HELPERS = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("comparing.py"))))
 STEPS = 20
 NAMES = ["clip", "euclip"]
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    table = HELPERS.write_table(tmp_path_factory.mktemp("emoji"))
+    table = comparing.write_table(tmp_path_factory.mktemp("emoji"))
     return DataConfig(str(table), label_columns=("group", "subgroup"), val_fraction=0.3)
 
 
@@ -37,7 +35,7 @@ def done(data, tmp_path_factory):
     events = []
     comparison = compare(
         NAMES, steps=STEPS, data=data, out=tmp_path_factory.mktemp("comparison"),
-        overrides=HELPERS.OVERRIDES, progress=events.append,
+        overrides=comparing.OVERRIDES, progress=events.append,
     )  # fmt: skip
     return SimpleNamespace(comparison=comparison, out=comparison.out, events=events)
 
@@ -89,7 +87,7 @@ def test_the_gallery_shows_the_same_pictures_for_every_geometry(done):
 def test_a_process_of_its_own_changes_no_number(done, data, tmp_path):
     from geomclip.train import train
 
-    (run,) = plan_runs(["euclip"], steps=STEPS, data=data, overrides=HELPERS.OVERRIDES)
+    (run,) = plan_runs(["euclip"], steps=STEPS, data=data, overrides=comparing.OVERRIDES)
     train(run.config, tmp_path / "alone")
     weights = [p / "model.safetensors" for p in (tmp_path / "alone", done.out / "euclip-seed0")]
     assert weights[0].read_bytes() == weights[1].read_bytes()
@@ -100,14 +98,19 @@ def test_a_second_call_takes_finished_runs_as_they_are(done, data, tmp_path):
     shutil.copytree(done.out, out)
     events = []
     again = compare(
-        NAMES, steps=STEPS, data=data, out=out, overrides=HELPERS.OVERRIDES, progress=events.append
+        NAMES,
+        steps=STEPS,
+        data=data,
+        out=out,
+        overrides=comparing.OVERRIDES,
+        progress=events.append,
     )
     assert again.results.rows == done.comparison.results.rows
     assert not any("step" in event for event in events)
     with pytest.raises(RequestError, match="other settings: steps is 21, was 20"):
-        compare(NAMES, steps=STEPS + 1, data=data, out=out, overrides=HELPERS.OVERRIDES)
+        compare(NAMES, steps=STEPS + 1, data=data, out=out, overrides=comparing.OVERRIDES)
     with pytest.raises(RequestError, match="already holds a run"):
-        compare(NAMES, steps=STEPS, data=data, out=out, overrides=HELPERS.OVERRIDES, resume=False)
+        compare(NAMES, steps=STEPS, data=data, out=out, overrides=comparing.OVERRIDES, resume=False)
 
 
 def test_minutes_keep_their_steps_on_a_second_call(done, data, tmp_path):
@@ -115,15 +118,15 @@ def test_minutes_keep_their_steps_on_a_second_call(done, data, tmp_path):
 
     out = tmp_path / "minutes"
     shutil.copytree(done.out, out)
-    runs = plan_runs(NAMES, steps=STEPS, data=data, overrides=HELPERS.OVERRIDES)
+    runs = plan_runs(NAMES, steps=STEPS, data=data, overrides=comparing.OVERRIDES)
     begun = {"request": request_of(runs, 7.0), "steps": STEPS}
     write_file(out / REQUESTS / "comparison.json", json.dumps(begun))
-    again = compare(NAMES, minutes=7.0, data=data, out=out, overrides=HELPERS.OVERRIDES)
+    again = compare(NAMES, minutes=7.0, data=data, out=out, overrides=comparing.OVERRIDES)
     assert again.results.settings["steps"] == STEPS
 
 
 def test_an_interrupted_comparison_goes_on_where_it_stopped(done, data, tmp_path):
-    (run,) = plan_runs(["clip"], steps=STEPS, data=data, overrides=HELPERS.OVERRIDES)
+    (run,) = plan_runs(["clip"], steps=STEPS, data=data, overrides=comparing.OVERRIDES)
     seen = []
 
     def stop_early(run, record, elapsed):

@@ -3,23 +3,19 @@
 import csv
 import errno
 import json
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
 
+import comparing
 import pytest
 
 from geomclip.errors import GeomclipError, RequestError
 from geomclip.results import METRICS, Results, Variant, read_results, write_results
-
-HELPERS = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("comparing.py"))))
 
 CLIP, EUCLIP = Variant("clip"), Variant("euclip", 0.2)
 
 
 @pytest.fixture
 def results():
-    return HELPERS.made_up(
+    return comparing.made_up(
         {CLIP: {"i2t_r1": [0.25, 0.1]}, EUCLIP: {"i2t_r1": [1 / 3, 0.0], "root_tau": [-0.5, 0.5]}}
     )
 

@@ -1,16 +1,11 @@
 """A real report, and a real browser to open it in."""
 
 import os
-import runpy
 import shutil
-from pathlib import Path
 from types import SimpleNamespace
 
+import comparing
 import pytest
-
-HELPERS = SimpleNamespace(
-    **runpy.run_path(str(Path(__file__).parent.parent / "comparing.py"), run_name="comparing")
-)
 
 REQUIRED = "GEOMCLIP_REQUIRE_BROWSER"
 
@@ -23,15 +18,15 @@ def report(tmp_path_factory):
     from geomclip.data.config import DataConfig
     from geomclip.train import train
 
-    table = HELPERS.write_table(tmp_path_factory.mktemp("emoji"))
+    table = comparing.write_table(tmp_path_factory.mktemp("emoji"))
     data = DataConfig(str(table), label_columns=("group", "subgroup"), val_fraction=0.3)
     out = tmp_path_factory.mktemp("comparison")
     names, weights = ["clip", "euclip", "meru"], [0.0, 0.2]
     # Trained in this process, which starts faster than four of their own; compare() takes finished
     # runs as they are.
-    for run in plan_runs(names, weights, steps=24, data=data, overrides=HELPERS.OVERRIDES):
+    for run in plan_runs(names, weights, steps=24, data=data, overrides=comparing.OVERRIDES):
         train(run.config, out / run.name)
-    compare(names, entailment=weights, steps=24, data=data, out=out, overrides=HELPERS.OVERRIDES)
+    compare(names, entailment=weights, steps=24, data=data, out=out, overrides=comparing.OVERRIDES)
     return out / "report.html"
 
 

@@ -1,27 +1,16 @@
 """Made-up results, and the functions that make them."""
 
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
-
+import comparing
 import pytest
 
 from geomclip.results import Results, Variant
-
-SCRIPT = Path(__file__).parent.parent / "comparing.py"
 
 CLIP, EUCLIP, MERU = Variant("clip"), Variant("euclip"), Variant("meru")
 CONES = Variant("meru", 0.2)
 
 
 @pytest.fixture(scope="session")
-def comparing() -> SimpleNamespace:
-    """The functions of tests/comparing.py."""
-    return SimpleNamespace(**runpy.run_path(str(SCRIPT), run_name="comparing"))
-
-
-@pytest.fixture(scope="session")
-def full(comparing: SimpleNamespace) -> Results:
+def full() -> Results:
     """Three geometries, one of them also with cones, two seeds, every kind of metric."""
     common = {"i2t_r1": [0.1, 0.11], "t2i_r10": [0.3, 0.31], "zeroshot_group_acc": [0.5, 0.52],
               "train_seconds": [100.0, 103.0], "root_tau": [0.2, 0.25]}  # fmt: skip

@@ -3,6 +3,7 @@
 import math
 import random
 
+import comparing
 import numpy
 import plotly.graph_objects as go
 import pytest
@@ -30,7 +31,7 @@ def test_every_chart_has_a_table_and_a_description(charts):
         assert {len(row) for row in chart.table.rows} == {len(chart.table.columns)}
 
 
-def test_only_what_was_logged_is_drawn(comparing):
+def test_only_what_was_logged_is_drawn():
     plain = comparing.made_up({Variant("clip"): {"i2t_r10": [0.4]}})
     assert [c.id for c in curves.curves(plain)] == ["curve-contrastive", "curve-logit-scale"]
 
@@ -46,7 +47,7 @@ def test_the_chance_line_is_the_logarithm_of_the_batch(full):
     assert "ln 128" in loss.spec["layout"]["annotations"][0]["text"]
 
 
-def test_a_wild_first_step_does_not_squeeze_the_rest(comparing):
+def test_a_wild_first_step_does_not_squeeze_the_rest():
     results = comparing.made_up({Variant("clip"): {"i2t_r10": [0.4]}})
     loss = curves.curves(results)[0]
     assert "range" not in loss.spec["layout"]["yaxis"] and not loss.note
@@ -90,7 +91,7 @@ def test_histogram_counts_everything_once():
     assert (x[0], x[-1]) == pytest.approx((low, high))
 
 
-def test_equal_distances_are_drawn(comparing):
+def test_equal_distances_are_drawn():
     import dataclasses
 
     results = comparing.made_up({Variant("clip"): {"i2t_r10": [0.4]}})

@@ -6,6 +6,7 @@ import json
 import re
 from html.parser import HTMLParser
 
+import comparing
 import pytest
 
 from geomclip.errors import GeomclipError
@@ -70,7 +71,7 @@ def test_every_chart_has_a_table_in_details(page):
         assert "<details>" in figure and "<table>" in figure
 
 
-def test_hostile_texts_are_escaped(comparing):
+def test_hostile_texts_are_escaped():
     bad = "</script><script>alert(1)</script>\"'&<b>"
     results = comparing.made_up({Variant("clip"): {"i2t_r10": [0.4]}}, name=bad)
     page = prose(render(results))
@@ -102,7 +103,7 @@ def test_a_page_that_cannot_be_written_says_so(full, tmp_path):
         write_report(full, tmp_path / "file" / "report.html")
 
 
-def test_numbers_that_are_no_numbers_do_not_break_the_page(comparing):
+def test_numbers_that_are_no_numbers_do_not_break_the_page():
     import dataclasses
 
     results = comparing.made_up({Variant("clip"): {"i2t_r10": [0.4]}})

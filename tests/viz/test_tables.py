@@ -2,6 +2,8 @@
 
 import math
 
+import comparing
+
 from geomclip.results import Variant
 from geomclip.viz import deviations, tables
 from geomclip.viz.text import text_table
@@ -20,7 +22,7 @@ def test_bold_is_the_lead_beyond_the_spread(full):
     assert not any(cell.best for cell in row(full, "Text → image R@10").cells)
 
 
-def test_one_seed_has_no_bold(comparing):
+def test_one_seed_has_no_bold():
     results = comparing.made_up({CLIP: {"i2t_r10": [0.9]}, MERU: {"i2t_r10": [0.1]}})
     assert not any(cell.best for cell in row(results, "Image → text R@10").cells)
 
@@ -40,7 +42,7 @@ def test_a_number_that_does_not_exist_is_a_dash(full):
     assert [c.text for c in row(full, "Cone AUC").cells] == ["–", "–", "–", "0.805"]
 
 
-def test_cones_are_left_out_without_entailed_runs(comparing):
+def test_cones_are_left_out_without_entailed_runs():
     results = comparing.made_up({MERU: {"cone_own_group": [0.0], "i2t_r10": [0.2]}})
     labels = [r.label for b in tables.metric_blocks(results) for r in b.rows]
     assert labels == ["Image → text R@10"]

@@ -1,5 +1,6 @@
 """The words say what the numbers allow, and nothing more."""
 
+import comparing
 import pytest
 
 from geomclip.results import Variant
@@ -12,7 +13,7 @@ def text(result):
     return " ".join([result.headline, *(f.text for f in result.findings), *result.limits])
 
 
-def test_a_clear_lead_over_seeds_is_said(comparing):
+def test_a_clear_lead_over_seeds_is_said():
     results = comparing.made_up(
         {CLIP: {"i2t_r10": [0.50, 0.51, 0.49]}, MERU: {"i2t_r10": [0.30, 0.31, 0.29]}}
     )
@@ -21,7 +22,7 @@ def test_a_clear_lead_over_seeds_is_said(comparing):
     )
 
 
-def test_overlapping_seeds_give_no_leader(comparing):
+def test_overlapping_seeds_give_no_leader():
     results = comparing.made_up(
         {CLIP: {"i2t_r10": [0.50, 0.30, 0.40]}, MERU: {"i2t_r10": [0.35, 0.45, 0.37]}}
     )
@@ -31,7 +32,7 @@ def test_overlapping_seeds_give_no_leader(comparing):
     assert "leads" not in said.headline
 
 
-def test_one_seed_never_claims_a_lead_of_a_geometry(comparing):
+def test_one_seed_never_claims_a_lead_of_a_geometry():
     results = comparing.made_up({CLIP: {"i2t_r10": [0.60]}, MERU: {"i2t_r10": [0.20]}})
     said = verdict(results)
     assert said.headline == (
@@ -42,18 +43,18 @@ def test_one_seed_never_claims_a_lead_of_a_geometry(comparing):
     assert any(limit.startswith("One seed") for limit in said.limits)
 
 
-def test_one_seed_within_the_error_of_the_items_has_nobody_ahead(comparing):
+def test_one_seed_within_the_error_of_the_items_has_nobody_ahead():
     results = comparing.made_up({CLIP: {"i2t_r10": [0.402]}, MERU: {"i2t_r10": [0.400]}})
     assert "no geometry ahead" in verdict(results).headline
 
 
-def test_tau_of_one_seed_is_not_ranked(comparing):
+def test_tau_of_one_seed_is_not_ranked():
     results = comparing.made_up({CLIP: {"root_tau": [0.9]}, MERU: {"root_tau": [-0.2]}})
     finding = next(f for f in verdict(results).findings if f.title == "Hierarchy")
     assert "not ranked" in finding.text and "ahead" not in finding.text
 
 
-def test_part_of_the_field_can_be_behind(comparing):
+def test_part_of_the_field_can_be_behind():
     results = comparing.made_up(
         {
             CLIP: {"i2t_r10": [0.50, 0.505, 0.495]},
@@ -67,7 +68,7 @@ def test_part_of_the_field_can_be_behind(comparing):
     assert "can't be told apart; EuCLIP is behind" in text(verdict(results))
 
 
-def test_less_is_better_where_it_is(comparing):
+def test_less_is_better_where_it_is():
     results = comparing.made_up(
         {MERU: {"cone_other_group": [0.1, 0.11]}, EUCLIP: {"cone_other_group": [0.6, 0.61]}}
     )
@@ -76,13 +77,13 @@ def test_less_is_better_where_it_is(comparing):
 
 
 @pytest.mark.parametrize(("first", "words"), [(0.5, "this passes"), (0.1, "no run reaches")])
-def test_the_raw_pixel_reference_is_quoted(comparing, first, words):
+def test_the_raw_pixel_reference_is_quoted(first, words):
     results = comparing.made_up({CLIP: {"i2t_r1": [first], "i2t_r10": [0.6]}})
     retrieval = next(f for f in verdict(results).findings if f.title == "Retrieval")
     assert "31.7" in retrieval.text and words in retrieval.text
 
 
-def test_half_space_cones_are_called_that(comparing):
+def test_half_space_cones_are_called_that():
     cone = {"cone_own_group": [0.99], "cone_other_group": [0.97], "cone_auc_group": [0.5]}
     values = {"i2t_r10": [0.3], "cone_aperture_group": [1.571], **cone}
     results = comparing.made_up({MERU: {"i2t_r10": [0.4]}, Variant("meru", 0.2): values})
@@ -90,7 +91,7 @@ def test_half_space_cones_are_called_that(comparing):
     assert "half space" in finding.text and "2 points apart" in finding.text
 
 
-def test_a_run_at_its_bound_is_mentioned(comparing):
+def test_a_run_at_its_bound_is_mentioned():
     import dataclasses
 
     results = comparing.made_up({MERU: {"i2t_r10": [0.4]}})
@@ -99,5 +100,5 @@ def test_a_run_at_its_bound_is_mentioned(comparing):
     assert "MERU, seed 0: c ended at its lower bound" in said.limits
 
 
-def test_nothing_to_compare(comparing):
+def test_nothing_to_compare():
     assert "alone" in verdict(comparing.made_up({CLIP: {"i2t_r10": [0.4]}})).headline

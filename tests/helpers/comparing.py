@@ -1,7 +1,4 @@
-"""What the tests of a comparison share: a small table of real emoji, tiny towers, made-up results.
-
-Read through `runpy`, since tests are no package.
-"""
+"""What tests of a comparison share: a small table of real emoji, tiny towers, made-up results."""
 
 import csv
 import dataclasses
