@@ -1,0 +1,209 @@
+"""Compile the C++ kernels into a cache: seconds, once per source, compiler and architecture.
+
+The sources (`csrc/*.cpp`) are a torch-free C ABI, so one library serves every torch version. Only
+the standard library is used here: the build hook of the package loads this file by its path.
+"""
+
+import contextlib
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+CSRC = Path(__file__).parent / "csrc"
+BUNDLED = Path(__file__).parent / "bundled"
+# fp-contract: fused multiply-adds; math-errno, trapping-math: sqrt, min and comparisons vectorise.
+FLAGS = (
+    "-O3",
+    "-std=c++17",
+    "-fPIC",
+    "-ffp-contract=fast",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-fvisibility=hidden",
+)
+TIMEOUT = 300  # seconds of one compiler call
+
+
+class BuildError(RuntimeError):
+    """No kernel library could be built; the text says why."""
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """A C++ compiler and the first line of its `--version`."""
+
+    command: str
+    version: str
+
+
+def find_compiler() -> Compiler:
+    """$CXX, else the first of g++, c++ and clang++ that runs.
+
+    Raises:
+        BuildError: none runs.
+    """
+    chosen = os.environ.get("CXX")
+    tried = []
+    for name in (chosen,) if chosen else ("g++", "c++", "clang++"):
+        command = shutil.which(name)
+        if command is None:
+            tried.append(f"{name} not found")
+            continue
+        try:
+            done = subprocess.run(
+                [command, "--version"], capture_output=True, text=True, timeout=30, check=True
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            tried.append(f"{name} does not run ({error})")
+            continue
+        return Compiler(command, done.stdout.partition("\n")[0].strip())
+    raise BuildError(f"no C++ compiler: {', '.join(tried)}")
+
+
+def source_hash(sources: Sequence[Path]) -> str:
+    """Hash of names and contents of the sources and of every header beside them."""
+    digest = hashlib.sha256()
+    for path in sorted({*sources, *CSRC.glob("*.h")}):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def suffix() -> str:
+    """Ending of a shared library here."""
+    return {"darwin": ".dylib", "win32": ".dll"}.get(sys.platform, ".so")
+
+
+def bundled(name: str, sources: Sequence[Path]) -> Path:
+    """Where the wheel carries a library built from exactly these sources."""
+    return BUNDLED / f"{name}-{source_hash(sources)}-{platform.machine()}{suffix()}"
+
+
+def cache_folder() -> Path:
+    """$MANIFOLDS_CACHE, or `manifolds` in the user's cache folder."""
+    given = os.environ.get("MANIFOLDS_CACHE")
+    if given:
+        return Path(given)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "manifolds"
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Holds an exclusive lock on a file, so that only one process builds."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: two builds at once cost time only, the rename is atomic
+        yield
+        return
+    with open(path, "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def run(commands: Sequence[Sequence[str]], folder: Path) -> None:
+    """Runs compiler calls side by side.
+
+    Raises:
+        BuildError: one fails; with the last lines of its output.
+    """
+    # Ctrl-C in the terminal reaches the compilers too, and wait() below then raises.
+    calls = []
+    try:
+        for index, command in enumerate(commands):
+            log = open(folder / f"log{index}", "w+")
+            calls.append((command, log, subprocess.Popen(command, stdout=log, stderr=log)))
+        for command, log, call in calls:
+            if call.wait(timeout=TIMEOUT) != 0:
+                log.seek(0)
+                lines = [line for line in log.read().splitlines() if line.strip()]
+                errors = [line for line in lines if "error" in line] or lines[-3:]
+                raise BuildError(f"{command[0]} failed: {'; '.join(errors[:3])}")
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise BuildError(f"compiler did not run to its end: {error}") from error
+    finally:
+        for _, log, call in calls:
+            if call.poll() is None:
+                call.kill()
+                call.wait()
+            log.close()
+
+
+def compile_cpp(compiler: Compiler, sources: Sequence[Path], target: Path, folder: Path) -> None:
+    """Objects side by side, then one shared library; with OpenMP where the compiler has it."""
+    last: BuildError | None = None
+    for openmp in (("-fopenmp",), ()):  # Apple's clang has none: one thread there
+        objects = [str(folder / f"{source.stem}.o") for source in sources]
+        flags = [*FLAGS, *openmp]
+        try:
+            run(
+                [
+                    [compiler.command, *flags, "-c", str(source), "-o", out]
+                    for source, out in zip(sources, objects, strict=True)
+                ],
+                folder,
+            )
+            run([[compiler.command, "-shared", *openmp, *objects, "-o", str(target)]], folder)
+            return
+        except BuildError as error:
+            last = last or error
+    assert last is not None
+    raise last
+
+
+@dataclass(frozen=True)
+class Built:
+    """A library on disk: where it is, what made it, and the seconds this call spent building."""
+
+    path: Path
+    compiler: str
+    seconds: float
+
+
+def build_cpp(folder: Path | None = None) -> Built:
+    """The C++ library of `csrc/*.cpp`: bundled, cached or compiled now.
+
+    Args:
+        folder: the cache; `cache_folder()` if None.
+
+    Raises:
+        BuildError: no library, and none can be made; with the reason.
+    """
+    sources = sorted(CSRC.glob("*.cpp"))
+    ready = bundled("cpp", sources)
+    if ready.is_file():
+        return Built(ready, "bundled with the package", 0.0)
+    compiler = find_compiler()
+    key = hashlib.sha256(
+        "\n".join(
+            [source_hash(sources), compiler.command, compiler.version, *FLAGS, platform.machine()]
+        ).encode()
+    ).hexdigest()[:16]
+    folder = folder or cache_folder()
+    target = folder / f"cpp-{key}{suffix()}"
+    if target.is_file():
+        return Built(target, compiler.version, 0.0)
+    start = time.monotonic()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder / f"cpp-{key}.lock"):
+            if not target.is_file():
+                with tempfile.TemporaryDirectory(dir=folder) as work:
+                    made = Path(work) / target.name
+                    compile_cpp(compiler, sources, made, Path(work))
+                    os.replace(made, target)
+    except OSError as error:
+        raise BuildError(
+            f"cache folder {folder} is not usable ({error}); set MANIFOLDS_CACHE"
+        ) from error
+    return Built(target, compiler.version, time.monotonic() - start)

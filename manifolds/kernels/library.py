@@ -1,0 +1,142 @@
+"""The compiled kernels as a ctypes library, and which path is live.
+
+    MANIFOLDS_KERNELS = auto | torch | cpp | cuda
+
+"auto" takes what exists, and torch where nothing does; the others force one path, and forcing a
+missing one is an error. The library is built or loaded at first use. Functions take raw pointers,
+int64 sizes and double scalars, and return 0 or a status.
+"""
+
+import ctypes
+import os
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from manifolds.kernels.build import BuildError, Built, build_cpp
+
+ABI_VERSION = 1
+CHOICES = ("auto", "torch", "cpp", "cuda")
+
+
+class KernelError(RuntimeError):
+    """A kernel path was forced and does not exist, or a kernel reported a failure."""
+
+
+@dataclass(frozen=True)
+class Library:
+    """The loaded C++ library."""
+
+    handle: ctypes.CDLL
+    isa: str
+    built: Built
+
+    def call(self, name: str, *arguments: Any) -> None:
+        """Calls a function of the C ABI: tensors as pointers, int as int64, float as double.
+
+        Raises:
+            KernelError: its status is not 0.
+        """
+        status = getattr(self.handle, name)(*[_convert(a) for a in arguments])
+        if status != 0:
+            raise KernelError(f"{name}: the kernel library returned status {status}")
+
+
+def _convert(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return ctypes.c_void_p(value.data_ptr())
+    if isinstance(value, float):
+        return ctypes.c_double(value)
+    if value is None:
+        return ctypes.c_void_p(None)
+    return ctypes.c_int64(value)
+
+
+_lock = threading.Lock()
+_state: dict[str, Library | str] = {}
+
+
+def choice() -> str:
+    """The value of MANIFOLDS_KERNELS.
+
+    Raises:
+        ValueError: it is none of `CHOICES`.
+    """
+    value = os.environ.get("MANIFOLDS_KERNELS", "auto")
+    if value not in CHOICES:
+        raise ValueError(
+            f"MANIFOLDS_KERNELS: expects one of {', '.join(CHOICES)}, got {value!r}; unset it"
+        )
+    return value
+
+
+def open_library(built: Built) -> Library:
+    """Loads and checks a built library.
+
+    Raises:
+        BuildError: it does not load, or has another ABI version.
+    """
+    # torch has loaded its OpenMP by now, and the library binds to that copy.
+    try:
+        handle = ctypes.CDLL(str(built.path))
+        version = handle.manifolds_abi_version()
+        handle.manifolds_isa.restype = ctypes.c_char_p
+        isa = handle.manifolds_isa().decode()
+    except (OSError, AttributeError) as error:
+        raise BuildError(f"library {built.path} does not load: {error}") from error
+    if version != ABI_VERSION:
+        raise BuildError(f"library {built.path} has ABI {version}, expected {ABI_VERSION}")
+    return Library(handle, isa, built)
+
+
+def load() -> Library | None:
+    """The C++ library, built at first use; None where there is none (`missing` says why)."""
+    with _lock:
+        if "cpp" not in _state:
+            try:
+                _state["cpp"] = open_library(build_cpp())
+            except BuildError as error:
+                _state["cpp"] = str(error)
+        state = _state["cpp"]
+    return state if isinstance(state, Library) else None
+
+
+def missing() -> str | None:
+    """Why `load` gives None, or None if it gives a library."""
+    load()
+    state = _state["cpp"]
+    return state if isinstance(state, str) else None
+
+
+def cpu() -> Library | None:
+    """The library that computes on the CPU, None for the torch path; obeys MANIFOLDS_KERNELS.
+
+    Raises:
+        KernelError: MANIFOLDS_KERNELS=cpp and there is no library.
+    """
+    chosen = choice()
+    if chosen == "torch":
+        return None
+    library = load()
+    if library is None and chosen == "cpp":
+        raise KernelError(f"MANIFOLDS_KERNELS=cpp: {missing()}; install g++ or set $CXX")
+    return library
+
+
+def live() -> str:
+    """One line on the path that computes, for `geomclip info`."""
+    chosen = choice()
+    if chosen == "torch":
+        return "torch: MANIFOLDS_KERNELS=torch"
+    library = load()
+    if library is None:
+        return f"torch: {missing()}"
+    return f"cpp {ABI_VERSION} {library.isa}, {library.built.compiler}"
+
+
+def threads() -> int:
+    """Threads a kernel may use: torch's."""
+    return torch.get_num_threads()
