@@ -1,8 +1,12 @@
 """Every operation as a function of points and c; the manifold classes call these.
 
 c is a positive number or a 0-dim tensor, and gradients reach it. float64 in, float64 out;
-everything else comes out float32.
+everything else comes out float32. A manifold that is one file has its functions there, beside its
+class; they are names here too (`halfspace_dist`).
 """
+
+import sys
+from typing import TYPE_CHECKING, Any
 
 from manifolds.functional import euclidean, lorentz, poincare, sphere
 from manifolds.functional.euclidean import *  # noqa: F403
@@ -11,3 +15,13 @@ from manifolds.functional.poincare import *  # noqa: F403
 from manifolds.functional.sphere import *  # noqa: F403
 
 __all__ = [*euclidean.__all__, *lorentz.__all__, *poincare.__all__, *sphere.__all__]
+
+if not TYPE_CHECKING:  # mypy should still see a misspelt name
+
+    def __getattr__(name: str) -> Any:
+        # Not imported above: those files import `manifolds.base`, whose subclasses import this one.
+        manifold = getattr(sys.modules["manifolds"], "MANIFOLDS", {}).get(name.partition("_")[0])
+        module = sys.modules[manifold.__module__] if manifold else None
+        if name not in getattr(module, "__all__", ()):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(module, name)

@@ -149,8 +149,8 @@ def test_bounds_must_hold_the_initial_value():
 
 def test_c_as_a_tensor_gets_its_gradient():
     torch.manual_seed(0)
-    x, y = torch.randn(2, 4, 3, dtype=torch.float64) / 8
-    for name in CURVED:
+    for name, m in CURVED.items():
+        x, y = m(c=2.0).random_normal(2, 4, 3, std=0.2, dtype=torch.float64)
         c = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
         f = getattr(functional, f"{name}_dist")
         assert torch.autograd.gradcheck(lambda c, f=f: f(x, y, c), c)
@@ -159,9 +159,9 @@ def test_c_as_a_tensor_gets_its_gradient():
 
 def test_functions_run_under_vmap_and_func_grad():
     torch.manual_seed(0)
-    x, y = torch.randn(2, 5, 3, dtype=torch.float64) / 8
     for name, m in MANIFOLDS.items():
         m = m().double()
+        x, y = m.random_normal(2, 5, 3, std=0.2, dtype=torch.float64)
         assert_close(torch.vmap(m.dist)(x, y), m.dist(x, y))
         grads = torch.vmap(torch.func.grad(m.dist))(x, y)
         z = x.clone().requires_grad_()
@@ -219,7 +219,7 @@ def test_manifolds_imports_nothing_above_it():
 
 
 def test_public_names_exist():
-    assert set(manifolds.MANIFOLDS) == {"euclidean", "sphere", "lorentz", "poincare"}
+    assert set(manifolds.MANIFOLDS) >= {"euclidean", "sphere", "lorentz", "poincare"}
     assert all(hasattr(manifolds, name) for name in manifolds.__all__)
     assert all(hasattr(functional, name) for name in functional.__all__)
     assert len(set(functional.__all__)) == len(functional.__all__)
