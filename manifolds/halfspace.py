@@ -2,16 +2,16 @@
 
     metric |dx|^2 / (c t^2)        sinh^2(sqrt(c) d(x, y) / 2) = |x - y|^2 / (4 t_x t_y)
 
-The height is the last coordinate, the root (0, ..., 0, 1/sqrt(c)), where the metric is the identity.
-Translations of h and dilations of the whole space are isometries, and one of each takes any point
-to any other, so every map is written at the root and applied to differences: the digits that a ball
-loses at its rim are all there. Heights reach from radius -87 to 87 in float32, 708 in float64, and
-overflow beyond. c is a positive number or a 0-dim tensor in the functions, which raise ValueError
-for shapes, dtypes or devices that do not fit and for c <= 0; a height that is not positive gives
-NaN.
+The height is the last coordinate, the root (0, ..., 0, 1/sqrt(c)), where the metric is the
+identity. Translations of h and dilations of the whole space are isometries, and one of each takes
+any point to any other, so every map is written at the root and applied to differences: the digits
+that a ball loses at its rim are all there. Heights reach down to radius 87 below the root and up to
+87 above it in float32, 708 in float64, and overflow beyond. c is a positive number or a 0-dim
+tensor in the functions, which raise ValueError for shapes, dtypes or devices that do not fit and
+for c <= 0; a height that is not positive gives NaN.
 
-Source: Cannon, Floyd, Kenyon and Parry, Hyperbolic Geometry, in Flavors of Geometry (1997), sections
-7 and 9; the transport follows from the polar decomposition of the Möbius map (h, t).
+Source: Cannon, Floyd, Kenyon and Parry, Hyperbolic Geometry (in: Flavors of Geometry, 1997); the
+transport follows from the polar decomposition of the map x -> (h, 0) + t x.
 """
 
 import torch
@@ -304,8 +304,9 @@ def halfspace_transp(
 
 
 def halfspace_projx(x: Float[Tensor, "*b d"], c: Scalar) -> Float[Tensor, "*b d"]:
-    """x where its height is positive; elsewhere the height exp(-r)/sqrt(c), r = 16 in float32, 36 in
-    float64.
+    """x where its height is positive; else moved to the height exp(-r)/sqrt(c).
+
+    r = 16 in float32, 36 in float64, the radii that the ball can hold.
     """
     out, (x,) = prepare("UpperHalfSpace.projx", x)
     c = curvature("UpperHalfSpace.projx", c, x)

@@ -153,7 +153,7 @@ def test_c_as_a_tensor_gets_its_gradient():
         x, y = m(c=2.0).random_normal(2, 4, 3, std=0.2, dtype=torch.float64)
         c = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
         f = getattr(functional, f"{name}_dist")
-        assert torch.autograd.gradcheck(lambda c, f=f: f(x, y, c), c)
+        assert torch.autograd.gradcheck(lambda c, f=f, x=x, y=y: f(x, y, c), c)
         assert_close(f(x, y, c), f(x, y, 2.0), rtol=0, atol=0)
 
 
