@@ -10,9 +10,11 @@ of the curvature everywhere: Lorentz and PoincareBall curve as -c, Sphere as +c,
 c = 0.
 """
 
-from manifolds import functional
+import manifolds._geoopt  # noqa: F401  first: geoopt warns when it is imported elsewhere
+from manifolds import functional, optim
 from manifolds.base import Manifold
 from manifolds.euclidean import Euclidean
+from manifolds.halfspace import UpperHalfSpace
 from manifolds.lorentz import Lorentz
 from manifolds.maps import from_ambient, lorentz_to_poincare, poincare_to_lorentz, to_ambient
 from manifolds.poincare import PoincareBall
@@ -23,6 +25,7 @@ MANIFOLDS: dict[str, type[Manifold]] = {
     "sphere": Sphere,
     "lorentz": Lorentz,
     "poincare": PoincareBall,
+    "halfspace": UpperHalfSpace,
 }
 
 __all__ = [
@@ -32,9 +35,11 @@ __all__ = [
     "Manifold",
     "PoincareBall",
     "Sphere",
+    "UpperHalfSpace",
     "from_ambient",
     "functional",
     "lorentz_to_poincare",
+    "optim",
     "poincare_to_lorentz",
     "to_ambient",
 ]
