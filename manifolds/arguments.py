@@ -16,6 +16,25 @@ Scalar: TypeAlias = float | int | Tensor
 
 _NO_FLOAT64 = {"mps"}
 
+_NAMES = {
+    "dist0": "x",
+    "logmap0": "x",
+    "projx": "x",
+    "half_aperture": "x",
+    "expmap0": "u",
+    "expmap": "xu",
+    "retr": "xu",
+    "proju": "xu",
+    "egrad2rgrad": "xu",
+    "norm": "xu",
+    "check_vector": "xu",
+    "geodesic_unit": "xu",
+    "inner": "xuv",
+    "retr_transp": "xuv",
+    "transp0": "yv",
+}
+"""What an operation calls its tensors, for errors; x, y, v if it is not listed."""
+
 
 def work_dtype(device: torch.device) -> torch.dtype:
     """The dtype in which formulas are evaluated on a device."""
@@ -26,54 +45,83 @@ def prepare(op: str, *tensors: Tensor, pairwise: bool = False) -> tuple[torch.dt
     """Checked tensors in the work dtype, and the dtype of the result.
 
     Raises:
+        ValueError: as `check`.
+    """
+    out = check(op, *tensors, pairwise=pairwise)
+    work = work_dtype(tensors[0].device)
+    return out, [t.to(work) for t in tensors]
+
+
+def check(op: str, *tensors: Tensor, pairwise: bool = False) -> torch.dtype:
+    """The dtype of the result of an operation, "Manifold.name", on these tensors.
+
+    Raises:
         ValueError: a dtype that is not floating, float64 mixed with something else, different
             devices, different last dimensions, or leading dimensions that do not broadcast; it
-            names the operation and the shapes.
+            names the operation, its arguments and their shapes.
     """
-    shapes = ", ".join(str(tuple(t.shape)) for t in tensors)
     need = 2 if pairwise else 1
     if any(t.ndim < need for t in tensors):
-        rule = "(..., n, d) and (..., m, d)" if pairwise else "(..., d)"
-        raise ValueError(f"{op}: expects {rule}, got shapes {shapes}")
+        rule = "x (..., n, d) and y (..., m, d)" if pairwise else "(..., d)"
+        raise ValueError(f"{op}: expects {rule}, got shapes {_shapes(op, tensors)}")
     if any(not t.is_floating_point() for t in tensors):
-        kinds = ", ".join(str(t.dtype) for t in tensors)
+        kinds = _list(op, [t.dtype for t in tensors])
         raise ValueError(
             f"{op}: expects floating point tensors, got {kinds}; convert with .float()"
         )
     doubles = [t.dtype == torch.float64 for t in tensors]
     if any(doubles) and not all(doubles):
-        kinds = ", ".join(str(t.dtype) for t in tensors)
+        kinds = _list(op, [t.dtype for t in tensors])
         raise ValueError(
             f"{op}: expects float64 throughout or not at all, got {kinds}; convert with .to(dtype)"
         )
     if any(t.device != tensors[0].device for t in tensors):
-        places = ", ".join(str(t.device) for t in tensors)
+        places = _list(op, [t.device for t in tensors])
         raise ValueError(f"{op}: expects one device, got {places}; move with .to(device)")
-    if len({t.shape[-1] for t in tensors}) > 1 or tensors[0].shape[-1] == 0:
+    if any(t.shape[-1] != tensors[0].shape[-1] for t in tensors) or tensors[0].shape[-1] == 0:
+        shapes = _shapes(op, tensors)
         raise ValueError(f"{op}: expects one last dimension d >= 1, got shapes {shapes}")
-    _check_broadcast(op, [t.shape[: -1 - pairwise] for t in tensors], shapes)
-    out = torch.float64 if doubles[0] else torch.float32
-    work = work_dtype(tensors[0].device)
-    return out, [t.to(work) for t in tensors]
+    leading = [t.shape[: -1 - pairwise] for t in tensors]
+    if any(s != leading[0] for s in leading):
+        try:
+            torch.broadcast_shapes(*leading)
+        except RuntimeError:
+            shapes = _shapes(op, tensors)
+            raise ValueError(
+                f"{op}: leading dimensions do not broadcast, got shapes {shapes}"
+            ) from None
+    return torch.float64 if doubles[0] else torch.float32
 
 
-def _check_broadcast(op: str, leading: list[torch.Size], shapes: str) -> None:
-    if all(s == leading[0] for s in leading):
-        return
+def _shapes(op: str, tensors: tuple[Tensor, ...]) -> str:
+    return _list(op, [tuple(t.shape) for t in tensors])
+
+
+def _list(op: str, values: list) -> str:
+    names = _NAMES.get(op.partition(".")[2], "xyv")
+    return ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=False))
+
+
+def holds(condition: Tensor) -> bool:
+    """Whether a condition is true everywhere, as far as one can see.
+
+    Values are looked at on the CPU only (on a GPU that would wait for the device), not while
+    torch.compile traces, and not inside torch.vmap, which has no value to look at: True there.
+    """
+    if condition.device.type != "cpu" or torch.compiler.is_compiling():
+        return True
     try:
-        torch.broadcast_shapes(*leading)
-    except RuntimeError:
-        raise ValueError(
-            f"{op}: leading dimensions do not broadcast, got shapes {shapes}"
-        ) from None
+        return bool(condition.all())
+    except RuntimeError:  # batched by torch.vmap
+        return True
 
 
 def curvature(op: str, c: Scalar, like: Tensor) -> Tensor:
     """c as a 0-dim tensor beside `like`.
 
     Raises:
-        ValueError: c <= 0, NaN or infinite, or not 0-dim. A tensor's value is looked at on the CPU
-            only (on a GPU that would wait for the device; a bad c gives NaN there).
+        ValueError: c <= 0, NaN or infinite, or not 0-dim. A tensor's value is looked at where
+            `holds` can (elsewhere a bad c gives NaN).
     """
     if not isinstance(c, Tensor):
         if not (c > 0 and math.isfinite(c)):
@@ -83,15 +131,10 @@ def curvature(op: str, c: Scalar, like: Tensor) -> Tensor:
         return torch.as_tensor(c, dtype=like.dtype, device=like.device)
     if c.ndim != 0:
         raise ValueError(f"{op}: c must be a number or a 0-dim tensor, got shape {tuple(c.shape)}")
-    if c.device.type == "cpu" and not torch.compiler.is_compiling():
-        try:
-            good = bool((c > 0) & c.isfinite())
-        except RuntimeError:  # c is batched by torch.vmap, which has no value to look at
-            good = True
-        if not good:
-            raise ValueError(
-                f"{op}: c must be positive and finite (curvature magnitude), got c={c.item()}"
-            )
+    if not holds((c > 0) & c.isfinite()):
+        raise ValueError(
+            f"{op}: c must be positive and finite (curvature magnitude), got c={c.item()}"
+        )
     return c.to(device=like.device, dtype=like.dtype)
 
 
@@ -99,3 +142,75 @@ def check_min_radius(op: str, min_radius: float) -> None:
     """Raises ValueError unless min_radius (the cones' K) is positive and finite."""
     if not (min_radius > 0 and math.isfinite(min_radius)):
         raise ValueError(f"{op}: min_radius must be positive and finite, got {min_radius}")
+
+
+def time(op: str, t: float | int | Tensor, *points: Tensor) -> float | Tensor:
+    """The time of a point on a geodesic, a number or as (..., 1) beside checked points (..., d).
+
+    Raises:
+        ValueError: the points do not fit, or t is no real tensor on their device (a 0-dim one may
+            lie anywhere) that broadcasts with their leading dimensions.
+    """
+    dtype = check(op, *points)
+    if not isinstance(t, Tensor):
+        return t
+    if t.is_complex() or t.dtype == torch.bool:
+        raise ValueError(f"{op}: t must be a real number or tensor, got {t.dtype}")
+    if t.ndim and t.device != points[0].device:
+        places = f"{t.device}, points on {points[0].device}"
+        raise ValueError(f"{op}: expects one device, got t on {places}; move with .to(device)")
+    try:
+        torch.broadcast_shapes(t.shape, *(p.shape[:-1] for p in points))
+    except RuntimeError:
+        shapes = f"{tuple(t.shape)}, {_shapes(op, points)}"
+        raise ValueError(
+            f"{op}: t (...) must broadcast with the leading dimensions of the points, got shapes "
+            f"t {shapes}"
+        ) from None
+    return t.to(device=points[0].device, dtype=dtype).unsqueeze(-1)
+
+
+def weighted(op: str, x: Tensor, w: Tensor | None, dim: int) -> tuple[torch.dtype, Tensor, Tensor]:
+    """Points (..., n, d) and weights (..., n, 1) of sum 1 in the work dtype, the result's dtype.
+
+    Raises:
+        ValueError: x as in `check`; dim is not one of the leading dimensions of x, it has no
+            points; w does not fit x, has a negative entry, or sums to 0.
+    """
+    out = check(op, x)
+    shape = tuple(x.shape)
+    if x.ndim < 2 or not -x.ndim <= dim < x.ndim or dim % x.ndim == x.ndim - 1:
+        raise ValueError(
+            f"{op}: x must be (..., n, d) and dim one of its dimensions but the last (that is d), "
+            f"got dim={dim} for shape {shape}"
+        )
+    dim %= x.ndim
+    if x.shape[dim] == 0:
+        raise ValueError(f"{op}: no points to average, got shape {shape} with dim={dim}")
+    work = work_dtype(x.device)
+    w = torch.ones(x.shape[dim], dtype=work, device=x.device) if w is None else w
+    if not w.is_floating_point() or w.device != x.device:
+        raise ValueError(
+            f"{op}: w must be floating point on the device of x, got {w.dtype} on {w.device} "
+            f"for {x.dtype} on {x.device}"
+        )
+    if w.ndim == 1:
+        fits = w.shape[0] == x.shape[dim]
+        full = w.reshape(-1, *(1,) * (x.ndim - 2 - dim))
+    else:
+        fits = w.ndim < x.ndim and all(
+            a in (1, b) for a, b in zip(w.shape[::-1], shape[-2::-1], strict=False)
+        )
+        full = w
+    if not fits:
+        raise ValueError(
+            f"{op}: w must be (n,) = ({x.shape[dim]},) or broadcast with {shape[:-1]}, the shape "
+            f"of x without d, got {tuple(w.shape)}"
+        )
+    full = full.to(work).expand(shape[:-1]).movedim(dim, -1).unsqueeze(-1)
+    total = full.sum(-2, keepdim=True)
+    if not holds(~(full < 0)):
+        raise ValueError(f"{op}: w must not be negative, got {w.min().item():g}")
+    if not holds(total != 0):
+        raise ValueError(f"{op}: w sums to 0; a mean needs a positive weight")
+    return out, x.to(work).movedim(dim, -2), full / total

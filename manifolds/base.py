@@ -1,43 +1,62 @@
 """The contract of a manifold.
 
 A point is a tensor (..., d); x, y are points, u, v tangent vectors in chart coordinates, and every
-operation broadcasts over leading dimensions. Lengths are geodesic, angles radians. float64 in,
-float64 out; everything else comes out float32, also under autocast. Shapes, dtypes or devices that
-do not fit raise ValueError; values are looked at by `check_point` and `check_vector` only. Points
-on the manifold never give NaN or inf, NaN gives NaN.
+operation broadcasts over leading dimensions, empty ones too. Lengths are geodesic, angles radians.
+float64 in, float64 out; everything else comes out float32, also under autocast. Shapes, dtypes or
+devices that do not fit raise ValueError; values are looked at by `check_point` and `check_vector`
+only. Points on the manifold never give NaN or inf, NaN gives NaN.
 
 Names, and the order of arguments, are geoopt's where geoopt has them (its optimizers and
-ManifoldParameter work); points live in the last dimension only.
+ManifoldParameter work); points live in the last dimension only. A new manifold writes the abstract
+methods; all else follows from them by the laws in the docstrings, and is overridden where a closed
+form is faster or keeps more digits. The laws need a constant curvature and, at the root, a metric
+that is a multiple of the identity.
 """
 
 import abc
-import warnings
 from typing import Any
 
+import geoopt.manifolds.base
 import torch
+from geoopt.manifolds.base import ScalingInfo
 from jaxtyping import Float
 from torch import Tensor
 
-from manifolds.arguments import prepare
-
-with warnings.catch_warnings():
-    # geoopt 0.5.1 decorates 73 functions with torch.jit.script, deprecated since torch 2.13; under
-    # `-W error` it could not be imported. Nothing else is silenced, here or later.
-    warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", DeprecationWarning)
-    import geoopt.manifolds.base
+from manifolds import means, random
+from manifolds.arguments import prepare, time
+from manifolds.numerics import safe_divide, safe_sqrt
 
 Point = Float[Tensor, "*#b d"]
 Value = Float[Tensor, "*#b"]
 
 
 class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):
-    """A Riemannian manifold with a root: distances, maps, transport and, on some, cones."""
+    """A Riemannian manifold with a root: distances, maps, transport, means and, on some, cones."""
 
     name: str = "Manifold"
     ndim = 1
     reversible = False
     has_cones: bool = False
     """Whether entailment cones exist here."""
+    curvature_sign: int = 0
+    """The sectional curvature is curvature_sign * c everywhere: -1, 0 or 1."""
+    codim: int = 0
+    """d minus the dimension of the manifold: 1 on the sphere."""
+    min_dim: int = 1
+    """Smallest d."""
+
+    # How results and arguments grow with lengths, for geoopt.Scaled.
+    __scaling__ = geoopt.manifolds.base.Manifold.__scaling__.copy()
+    __scaling__ |= {
+        "dist0": ScalingInfo(1),
+        "pairwise_dist": ScalingInfo(1),
+        "pairwise_dist2": ScalingInfo(2),
+        "expmap0": ScalingInfo(u=-1),
+        "logmap0": ScalingInfo(1),
+        "geodesic_unit": ScalingInfo(t=-1),
+        "random_normal": ScalingInfo(std=-1),
+        "log_normal_density": ScalingInfo.NotCompatible,
+    }
 
     # --- curvature ---
 
@@ -68,13 +87,13 @@ class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):
     def dist(self, x: Point, y: Point, *, keepdim: bool = False) -> Tensor:
         """Geodesic distance (...); exactly 0 with gradient 0 at x = y. keepdim: (..., 1)."""
 
-    @abc.abstractmethod
     def dist0(self, x: Point, *, keepdim: bool = False) -> Tensor:
         """Geodesic distance to the root (...)."""
+        return self.dist(self._root(x), x, keepdim=keepdim)
 
     def dist2(self, x: Point, y: Point, *, keepdim: bool = False) -> Tensor:
-        """Squared geodesic distance (...)."""
-        return self.dist(x, y, keepdim=keepdim).square()
+        """Squared geodesic distance (...), smooth at x = y: gradient 0, second derivative 2 g."""
+        return self.inner(x, self.logmap(x, y), keepdim=keepdim)
 
     @abc.abstractmethod
     def pairwise_dist(self, x: Float[Tensor, "*#b n d"], y: Float[Tensor, "*#b m d"]) -> Tensor:
@@ -90,9 +109,9 @@ class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):
     def inner(self, x: Point, u: Point, v: Point | None = None, *, keepdim: bool = False) -> Tensor:
         """Metric product of tangent vectors at x (...); v = u if not given."""
 
-    @abc.abstractmethod
     def norm(self, x: Point, u: Point, *, keepdim: bool = False) -> Tensor:
         """Metric length of a tangent vector at x (...); gradient 0 at u = 0."""
+        return safe_sqrt(self.inner(x, u, keepdim=keepdim))
 
     @abc.abstractmethod
     def proju(self, x: Point, u: Point) -> Tensor:
@@ -111,25 +130,34 @@ class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):
     def expmap(self, x: Point, u: Point) -> Tensor:
         """End of the geodesic that leaves x with velocity u, after unit time."""
 
-    @abc.abstractmethod
     def expmap0(self, u: Point) -> Tensor:
         """`expmap` at the root."""
+        return self.expmap(self._root(u), u)
 
     @abc.abstractmethod
     def logmap(self, x: Point, y: Point) -> Tensor:
         """Velocity at x of the geodesic that reaches y after unit time."""
 
-    @abc.abstractmethod
     def logmap0(self, x: Point) -> Tensor:
         """`logmap` at the root; its metric length there is dist0(x)."""
+        return self.logmap(self._root(x), x)
 
     @abc.abstractmethod
     def transp(self, x: Point, y: Point, v: Point) -> Tensor:
         """Parallel transport of v from x to y along the geodesic between them."""
 
+    def transp0(self, y: Point, v: Point) -> Tensor:
+        """Parallel transport of v from the root to y."""
+        return self.transp(self._root(y), y, v)
+
     def retr(self, x: Point, u: Point) -> Tensor:
         """Retraction, first-order equal to `expmap`; here `expmap` itself."""
         return self.expmap(x, u)
+
+    def retr_transp(self, x: Point, u: Point, v: Point) -> tuple[Tensor, Tensor]:
+        """(y, v transported to y) with y = retr(x, u); what optimizers call."""
+        y = self.retr(x, u)
+        return y, self.transp(x, y, v)
 
     def geodesic(self, t: float | int | Tensor, x: Point, y: Point) -> Tensor:
         """Point at time t of the geodesic with x at 0 and y at 1; constant speed.
@@ -138,9 +166,69 @@ class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):
             t: a number, or a tensor (...) that broadcasts with the leading dimensions of x and y.
             x, y: points (..., d).
         """
-        if isinstance(t, Tensor):
-            t = t.to(device=x.device, dtype=x.dtype).unsqueeze(-1)
-        return self.expmap(x, t * self.logmap(x, y))
+        return self.expmap(x, time(f"{self.name}.geodesic", t, x, y) * self.logmap(x, y))
+
+    def geodesic_unit(self, t: float | int | Tensor, x: Point, u: Point) -> Tensor:
+        """Point at distance t along the geodesic that leaves x in the direction of u.
+
+        x itself where u = 0.
+
+        Args:
+            t: geodesic length, a number or a tensor as in `geodesic`.
+            x, u: point and tangent vector (..., d); the length of u has no effect.
+        """
+        t = time(f"{self.name}.geodesic_unit", t, x, u)
+        return self.expmap(x, t * safe_divide(u, self.norm(x, u, keepdim=True)))
+
+    # --- means ---
+
+    def midpoint(self, x: Point, y: Point) -> Tensor:
+        """Point halfway between x and y."""
+        return self.geodesic(0.5, x, y)
+
+    def weighted_midpoint(
+        self, x: Float[Tensor, "*b d"], w: Tensor | None = None, dim: int = -2
+    ) -> Tensor:
+        """Minimum of sum w_i phi(d(., x_i)), in closed form; phi'' (0) = 1 as in `frechet_mean`.
+
+        With s = sqrt(c): phi = (cosh(s d) - 1)/c where space curves as -c (the centroid of the
+        hyperboloid, equal to the Einstein and gyro midpoints: Law et al. 2019; Ungar 2008),
+        (1 - cos(s d))/c where it curves as c (the normalised sum), d^2/2 where it is flat.
+
+        Args:
+            x: points (..., n, ..., d).
+            w: weights >= 0, (n,) or a shape that broadcasts with x.shape[:-1]; equal if not given.
+            dim: the dimension of x that is averaged away.
+
+        Raises:
+            ValueError: no points, weights that do not fit, are negative or sum to 0, or (positive
+                curvature) points whose sum is 0.
+        """
+        return means.weighted_midpoint(self, x, w, dim)
+
+    def frechet_mean(
+        self,
+        x: Float[Tensor, "*b d"],
+        w: Tensor | None = None,
+        dim: int = -2,
+        *,
+        tol: float | None = None,
+        max_iter: int = 100,
+    ) -> Tensor:
+        """Minimum of sum w_i d(., x_i)^2, with the implicit gradient for x, w and c (once).
+
+        Unique where the curvature is not positive; else the local minimum next to
+        `weighted_midpoint`. x, w, dim and errors as there; NaN in a set makes its mean NaN.
+
+        Args:
+            tol: largest |sum w_i log_m(x_i)| / sum w_i, a geodesic length; by default what the
+                coordinates can tell apart. It is the test in float64, whatever comes out.
+            max_iter: largest number of Newton steps.
+
+        Raises:
+            RuntimeError: no convergence; it says how many means, after how many steps, how far off.
+        """
+        return means.frechet_mean(self, x, w, dim, tol=tol, max_iter=max_iter)
 
     # --- points ---
 
@@ -161,22 +249,39 @@ class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):
         seed is in geoopt's signature and has no effect: the root is unique.
         """
 
-    @abc.abstractmethod
     def random_normal(
         self,
         *size: int | tuple[int, ...],
-        std: float = 1.0,
+        mean: Tensor | None = None,
+        std: float | Tensor = 1.0,
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """expmap0 of a normal tangent vector; std, a geodesic length, is that of each coordinate.
+        """Wrapped normal (Nagano et al., arXiv 1902.02992): exp_mean of a normal tangent vector.
 
-        Coordinates are those of an orthonormal frame. No gradient reaches c.
+        The vector is drawn at the root and transported to the mean. Gradients reach mean, std and c
+        where mean or std requires them; else the sample has none.
+
+        Args:
+            size: shape (..., d) of the sample.
+            mean: points (..., d) that broadcast to `size`; the root if not given.
+            std: of each coordinate in an orthonormal frame, a geodesic length; a number, or a
+                tensor (...) that broadcasts with the leading dimensions.
         """
+        return random.normal(self, flat_size(size), mean, std, dtype, device, generator)
+
+    def log_normal_density(
+        self, x: Point, mean: Tensor | None = None, std: float | Tensor = 1.0
+    ) -> Tensor:
+        """Log density (...) of `random_normal` at x, in nats, for the Riemannian volume.
+
+        See `manifolds.random.log_density`; mean and std as in `random_normal`.
+        """
+        return random.log_density(self, x, mean, std)
 
     def random(self, *size: int | tuple[int, ...], **options: Any) -> Tensor:
-        """`random_normal` (geoopt's name)."""
+        """`random_normal` (geoopt's name); on the sphere uniform."""
         return self.random_normal(*size, **options)
 
     # --- cones ---
@@ -254,10 +359,8 @@ class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):
     ) -> tuple[bool, str | None]:
         bad = int((~x.isfinite()).any(-1).sum())
         if bad:
-            return (
-                False,
-                f"{bad} of {x.shape[:-1].numel()} points have a NaN or infinite coordinate",
-            )
+            of = x.shape[:-1].numel()
+            return False, f"{bad} of {of} points have a NaN or infinite coordinate"
         return True, None
 
     def _check_vector_on_tangent(
@@ -266,11 +369,14 @@ class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):
         prepare(f"{self.name}.check_vector", x, u)
         bad = int((~u.isfinite()).any(-1).sum())
         if bad:
-            return (
-                False,
-                f"{bad} of {u.shape[:-1].numel()} vectors have a NaN or infinite coordinate",
-            )
+            of = u.shape[:-1].numel()
+            return False, f"{bad} of {of} vectors have a NaN or infinite coordinate"
         return True, None
+
+    def _root(self, like: Tensor) -> Tensor:
+        # float16 would round the root of the sphere.
+        dtype = like.dtype if like.dtype == torch.float64 else torch.float32
+        return self.origin(like.shape[-1:], dtype=dtype, device=like.device)
 
 
 def flat_size(size: tuple[int | tuple[int, ...], ...]) -> tuple[int, ...]:

@@ -83,16 +83,6 @@ class Euclidean(Manifold):
     ) -> Tensor:
         return torch.zeros(flat_size(size), dtype=dtype, device=device)
 
-    def random_normal(
-        self,
-        *size: int | tuple[int, ...],
-        std: float = 1.0,
-        dtype: torch.dtype | None = None,
-        device: torch.device | str | None = None,
-        generator: torch.Generator | None = None,
-    ) -> Tensor:
-        return torch.randn(flat_size(size), dtype=dtype, device=device, generator=generator) * std
-
     def half_aperture(self, x: Point, min_radius: float = 0.1) -> Tensor:
         """asin(min(1, min_radius/|x|)) (...), radians; min_radius is a length."""
         return F.euclidean_half_aperture(x, min_radius)

@@ -23,6 +23,7 @@ class Lorentz(CurvedManifold):
 
     name = "Lorentz"
     has_cones = True
+    curvature_sign = -1
 
     def dist(self, x: Point, y: Point, *, keepdim: bool = False) -> Tensor:
         return kept(F.lorentz_dist(x, y, self.c), keepdim)
@@ -71,18 +72,6 @@ class Lorentz(CurvedManifold):
         seed: int | None = 42,
     ) -> Tensor:
         return torch.zeros(flat_size(size), dtype=dtype, device=device)
-
-    @torch.no_grad()
-    def random_normal(
-        self,
-        *size: int | tuple[int, ...],
-        std: float = 1.0,
-        dtype: torch.dtype | None = None,
-        device: torch.device | str | None = None,
-        generator: torch.Generator | None = None,
-    ) -> Tensor:
-        u = torch.randn(flat_size(size), dtype=dtype, device=device, generator=generator)
-        return self.expmap0(u * std)
 
     def half_aperture(self, x: Point, min_radius: float = 0.1) -> Tensor:
         return F.lorentz_half_aperture(x, self.c, min_radius)

@@ -19,6 +19,7 @@ class PoincareBall(CurvedManifold):
 
     name = "PoincareBall"
     has_cones = True
+    curvature_sign = -1
 
     def dist(self, x: Point, y: Point, *, keepdim: bool = False) -> Tensor:
         return kept(F.poincare_dist(x, y, self.c), keepdim)
@@ -67,19 +68,6 @@ class PoincareBall(CurvedManifold):
         seed: int | None = 42,
     ) -> Tensor:
         return torch.zeros(flat_size(size), dtype=dtype, device=device)
-
-    @torch.no_grad()
-    def random_normal(
-        self,
-        *size: int | tuple[int, ...],
-        std: float = 1.0,
-        dtype: torch.dtype | None = None,
-        device: torch.device | str | None = None,
-        generator: torch.Generator | None = None,
-    ) -> Tensor:
-        # A tangent vector at the root has metric length 2|u|.
-        u = torch.randn(flat_size(size), dtype=dtype, device=device, generator=generator)
-        return self.expmap0(u * (std / 2))
 
     def half_aperture(self, x: Point, min_radius: float = 0.1) -> Tensor:
         return F.poincare_half_aperture(x, self.c, min_radius)

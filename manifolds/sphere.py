@@ -17,6 +17,9 @@ class Sphere(CurvedManifold):
 
     name = "Sphere"
     has_cones = False
+    curvature_sign = 1
+    codim = 1
+    min_dim = 2
 
     def dist(self, x: Point, y: Point, *, keepdim: bool = False) -> Tensor:
         return kept(F.sphere_dist(x, y, self.c), keepdim)
@@ -71,19 +74,6 @@ class Sphere(CurvedManifold):
         x = torch.zeros(flat_size(size), dtype=dtype, device=device)
         x[..., 0] = self.c.detach().to(x).rsqrt()
         return x
-
-    @torch.no_grad()
-    def random_normal(
-        self,
-        *size: int | tuple[int, ...],
-        std: float = 1.0,
-        dtype: torch.dtype | None = None,
-        device: torch.device | str | None = None,
-        generator: torch.Generator | None = None,
-    ) -> Tensor:
-        u = torch.randn(flat_size(size), dtype=dtype, device=device, generator=generator) * std
-        u[..., 0] = 0
-        return self.expmap0(u)
 
     def _check_point_on_manifold(
         self, x: Tensor, *, atol: float = 1e-5, rtol: float = 1e-5

@@ -71,17 +71,17 @@ def test_what_does_not_fit_is_named(name, unchecked):
     m = MANIFOLDS[name]()
     x = m.random_normal(4, 3)
     cls = type(m).__name__
-    with pytest.raises(ValueError, match=rf"{cls}\.dist: .*\(4, 3\), \(4, 2\)"):
+    with pytest.raises(ValueError, match=rf"{cls}\.dist: .*x \(4, 3\), y \(4, 2\)"):
         m.dist(x, x[:, :2])
-    with pytest.raises(ValueError, match=rf"{cls}\.dist: .*broadcast.*\(4, 3\), \(3, 3\)"):
+    with pytest.raises(ValueError, match=rf"{cls}\.dist: .*broadcast.*x \(4, 3\), y \(3, 3\)"):
         m.dist(x, x[:3])
-    with pytest.raises(ValueError, match=rf"{cls}\.pairwise_dist: .*\(n?.*\(3,\)"):
+    with pytest.raises(ValueError, match=rf"{cls}\.pairwise_dist: .*y \(3,\)"):
         m.pairwise_dist(x, x[0])
     with pytest.raises(ValueError, match=rf"{cls}\.logmap: .*float64.*float32"):
         m.logmap(x.double(), x)
     with pytest.raises(ValueError, match=rf"{cls}\.dist0: .*floating"):
         m.dist0(torch.ones(3, dtype=torch.long))
-    with pytest.raises(ValueError, match=rf"{cls}\.expmap: .*cpu, meta"):
+    with pytest.raises(ValueError, match=rf"{cls}\.expmap: .*x cpu, u meta"):
         m.expmap(x, x.to("meta"))
     with pytest.raises(ValueError, match=rf"{cls}\.dist0"):
         m.dist0(torch.tensor(1.0))

@@ -1,0 +1,115 @@
+"""The wrapped normal distribution: a normal tangent vector at the mean, carried along by exp.
+
+Source: Nagano et al. 2019 (arXiv 1902.02992), for any manifold of constant curvature.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from manifolds.arguments import holds, prepare
+from manifolds.means import Space, from_frame, root_scale
+from manifolds.numerics import sinc, sinhc
+
+
+def normal(
+    space: Space,
+    size: tuple[int, ...],
+    mean: Tensor | None,
+    std: float | Tensor,
+    dtype: torch.dtype | None,
+    device: torch.device | str | None,
+    generator: torch.Generator | None,
+) -> Tensor:
+    """Sample of shape `size`; see `Manifold.random_normal`.
+
+    Raises:
+        ValueError: size is empty, mean does not broadcast to it or has another dtype or device, std
+            is negative or does not broadcast.
+    """
+    op = f"{space.name}.random_normal"
+    if not size:
+        raise ValueError(f"{op}: size must be (..., d), got ()")
+    if mean is not None:
+        dtype, device = dtype or mean.dtype, device or mean.device
+    spread = _spread(op, std, size[:-1])
+    wanted = (mean is not None and mean.requires_grad) or (
+        isinstance(spread, Tensor) and spread.requires_grad
+    )
+    with torch.set_grad_enabled(wanted and torch.is_grad_enabled()):
+        z = torch.randn(size, dtype=dtype, device=device, generator=generator)
+        if isinstance(spread, Tensor):
+            spread = spread.to(z)
+        root, scale = root_scale(space, z)
+        if mean is None:
+            return space.expmap0(space.proju(root, z) * (spread / scale))
+        _fits(op, "mean", mean.shape, size)
+        prepare(op, mean, z)
+        return space.expmap(mean, from_frame(space, mean, space.proju(root, z) * spread))
+
+
+def _spread(op: str, std: float | Tensor, leading: tuple[int, ...]) -> float | Tensor:
+    """std as a number, or as a tensor (..., 1)."""
+    if isinstance(std, Tensor):
+        if not holds(~(std < 0)):
+            raise ValueError(f"{op}: std must not be negative, got {std.min().item():g}")
+        _fits(op, "std", std.shape, leading)
+        return std.unsqueeze(-1)
+    if not 0 <= std < math.inf:
+        raise ValueError(f"{op}: std must be finite and not negative, got {std}")
+    return std
+
+
+def _fits(op: str, name: str, shape: torch.Size, to: tuple[int, ...]) -> None:
+    try:
+        fits = torch.broadcast_shapes(shape, to) == torch.Size(to)
+    except RuntimeError:
+        fits = False
+    if not fits:
+        raise ValueError(f"{op}: {name} must broadcast to {tuple(to)}, got {tuple(shape)}")
+
+
+def log_density(space: Space, x: Tensor, mean: Tensor | None, std: float | Tensor) -> Tensor:
+    """Log density (...) of the wrapped normal at x, in nats, for the Riemannian volume.
+
+        -d^2/(2 std^2) - n log(std sqrt(2 pi)) - (n - 1) log(sinh(z)/z),    z = sqrt(c) d(mean, x)
+
+    in n dimensions (equation 11, with a common std); z/z where space is flat. On the sphere it is
+    sin(z)/z, and the sum runs over all vectors that exp takes to x, of lengths |z + 2 pi k|: where
+    more than 1e-17 of the mass lies beyond the antipode the density has a pole there and one at the
+    mean, of finite mass, and is evaluated no nearer to them than 1e-16.
+
+    Raises:
+        ValueError: x and mean do not fit, or std is not positive or does not broadcast.
+    """
+    op = f"{space.name}.log_normal_density"
+    out, points = prepare(op, *((x,) if mean is None else (x, mean)))
+    leading = torch.broadcast_shapes(*(p.shape[:-1] for p in points))
+    spread = _spread(op, std, leading)
+    if isinstance(spread, Tensor):
+        spread = spread.squeeze(-1).to(points[0])
+    if not holds(torch.as_tensor(spread) > 0):
+        raise ValueError(f"{op}: std must be positive, got {std}")
+    base = points[1] if mean is not None else space.origin(x.shape[-1:]).to(points[0])
+    n = x.shape[-1] - space.codim
+    constant = n * torch.log(torch.as_tensor(spread * math.sqrt(2 * math.pi)).to(points[0]))
+    distance2 = space.dist2(base, points[0])
+    gauss = -distance2 / (2 * spread**2)
+    if space.curvature_sign == 0:
+        return (gauss - constant).to(out)
+    root_c = space.c.to(points[0]).sqrt()
+    z = root_c * space.dist(base, points[0])
+    if space.curvature_sign < 0:
+        return (gauss - constant - (n - 1) * torch.log(sinhc(z))).to(out)
+    first = gauss - (n - 1) * torch.log(sinc(z))
+    reach = float((root_c * spread).detach().max()) if z.numel() else 0.0
+    turns = math.ceil((reach * (math.sqrt(n) + 9) - math.pi) / (2 * math.pi))
+    terms = [first]
+    for k in (k for k in range(-turns, turns + 1) if k):
+        length = z + 2 * math.pi * k
+        pole = torch.log(torch.sin(z).clamp_min(1e-16))
+        terms.append(
+            -((length / root_c / spread) ** 2) / 2 + (n - 1) * (torch.log(length.abs()) - pole)
+        )
+    return (torch.logsumexp(torch.stack(terms), 0) - constant).to(out)
