@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from manifolds.curvature import CurvedManifold
 from manifolds.optim.groups import param_groups
-from manifolds.optim.moves import Stored, cap_, decay_, hold, release_, stored
+from manifolds.optim.moves import Stored, cap_, decay_, hold, release_, slope, stored
 
 # torch wraps the step of a class once one of its instances exists; calling that from a subclass
 # would run the step hooks twice.
@@ -52,7 +52,7 @@ class RiemannianAdam(geoopt.optim.RiemannianAdam):
        geodesic to the root, log_0(x) *= 1 - lr weight_decay, momentum parallel beside it.
     3. Curvatures (`log_c` of the manifolds that points lie on): Adam without decay, then the
        bounds. Points on those manifolds keep length and direction of their logmap0, points of a
-       sphere their direction from its centre.
+       sphere their direction from its centre, and the gradient of log_c is the one along this move.
     4. Points beyond the radius cap move in to it, and are counted in `last_report`.
 
     Sources: Becigneul & Ganea (arXiv 1810.00760), Loshchilov & Hutter (arXiv 1711.05101).
@@ -140,6 +140,7 @@ class RiemannianAdam(geoopt.optim.RiemannianAdam):
 
     def _step(self) -> None:
         ordinary, points, curvature = self._sorted()
+        slopes = self._slopes(points, curvature)
         for group in ordinary:
             for p in group["params"]:
                 if p.grad is not None:
@@ -151,15 +152,21 @@ class RiemannianAdam(geoopt.optim.RiemannianAdam):
                 for entry in self._stored(learned):
                     decay_(entry, 1 - group["lr"] * group["weight_decay"])
 
-        changing = {id(p) for g in curvature for p in g["params"] if p.grad is not None}
         # Points without a gradient in this step follow c too.
         held = [
             hold(entry)
             for group in points
             for entry in self._stored(group["params"])
-            if isinstance(entry.manifold, CurvedManifold) and id(entry.manifold.log_c) in changing
+            if _log_c(entry) in slopes
         ]
-        self._adam(curvature)
+        partial = {p: p.grad for p in slopes}
+        try:
+            for p in slopes:
+                p.grad = slopes[p]
+            self._adam(curvature)
+        finally:
+            for p in slopes:
+                p.grad = partial[p]
         bounds = self._apply_bounds()
         for record in held:
             release_(record)
@@ -185,6 +192,20 @@ class RiemannianAdam(geoopt.optim.RiemannianAdam):
             points.append({**group, "params": on, "eps": group["point_eps"]})
             curvature.append({**group, "params": [p for p in off if id(p) in log_c]})
         return ordinary, points, curvature
+
+    def _slopes(self, points: Groups, curvature: Groups) -> dict[Tensor, Tensor]:
+        """The gradients of curvatures along their step, in which points follow (`moves.slope`)."""
+        slopes = {p: p.grad.clone() for g in curvature for p in g["params"] if p.grad is not None}
+        for group in points:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                gradients = stored(p.manifold, p.grad, None)
+                for entry, gradient in zip(self._stored([p]), gradients, strict=True):
+                    log_c = _log_c(entry)
+                    if log_c in slopes:
+                        slopes[log_c] += slope(entry, gradient.points)
+        return slopes
 
     def _adam(self, groups: Groups) -> None:
         """geoopt's step on these groups; its decay, added to the gradient, is left out."""
@@ -220,3 +241,7 @@ class RiemannianAdam(geoopt.optim.RiemannianAdam):
                 prefix = f"{path}." if path else ""
                 touched |= {prefix + name: bound for name, bound in part.apply_bounds_().items()}
         return touched
+
+
+def _log_c(entry: Stored) -> Tensor | None:
+    return entry.manifold.log_c if isinstance(entry.manifold, CurvedManifold) else None

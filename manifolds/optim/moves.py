@@ -99,33 +99,52 @@ def hold(entry: Stored) -> Held:
     """Take the coordinates of points before c changes."""
     m, x = entry.manifold, _wide(entry.points)
     v = None if entry.momentum is None else _wide(entry.momentum)
-    c = m.c.detach().to(x).clone()
-    if m.curvature_sign > 0:
-        return Held(entry, c, x * c.sqrt(), v)
-    unit, root = _unit(m, x)
-    if v is not None:
+    if v is not None and m.curvature_sign < 0:
+        unit, root = _unit(m, x)
         v = unit * m.transp(x, root, v)
-    return Held(entry, c, unit * m.logmap0(x), v)
+    return Held(entry, m.c.detach().to(x).clone(), _coordinates(m, x), v)
 
 
 def release_(held: Held) -> None:
     """Put the points to where the new c has their coordinates; nothing if c is the old one."""
-    entry, m, u, v = held.entry, held.entry.manifold, held.coordinates, held.momentum
-    c = m.c.detach().to(u)
-    if bool(c == held.c):
+    m, v = held.entry.manifold, held.momentum
+    if bool(m.c.to(held.c) == held.c):
         return
-    if m.curvature_sign > 0:
-        entry.move_(u / c.sqrt(), v)
-        return
-    unit, root = _unit(m, u)
-    points = m.expmap0(u / unit)
-    if v is not None:
+    points = _from_coordinates(m, held.coordinates)
+    if v is not None and m.curvature_sign < 0:
+        unit, root = _unit(m, v)
         v = m.transp(root, points, v / unit)
-    entry.move_(points, v)
+    held.entry.move_(points, v)
 
 
+def slope(entry: Stored, gradient: Tensor) -> Tensor:
+    """d/d log_c of <gradient, x(c)>, 0-dim, where x(c) keeps its coordinates as c changes.
+
+    `log_c.grad` is the slope at fixed chart coordinates. Points that follow c add this to it: a
+    loss of logmap0 alone, such as dist0, then has slope 0 in c, as it should.
+    """
+    m = entry.manifold
+    assert isinstance(m, CurvedManifold)
+    held = _coordinates(m, _wide(entry.points))
+    with torch.enable_grad():
+        moved = (_from_coordinates(m, held) * _wide(gradient)).sum()
+        return torch.autograd.grad(moved, m.log_c)[0]
+
+
+def _coordinates(m: Manifold, x: Tensor) -> Tensor:
+    if m.curvature_sign > 0:
+        return x * m.c.detach().to(x).sqrt()
+    return _unit(m, x)[0] * m.logmap0(x)
+
+
+def _from_coordinates(m: Manifold, u: Tensor) -> Tensor:
+    return u / m.c.to(u).sqrt() if m.curvature_sign > 0 else m.expmap0(u / _unit(m, u)[0])
+
+
+@torch.no_grad()
 def _unit(m: Manifold, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Metric length of a coordinate vector at the root (2 on the ball), and the root (d)."""
+    """Metric length of a coordinate vector at the root (2 on the ball, 1 elsewhere; the same at
+    every c), and the root (d)."""
     root = m.origin(like.shape[-1], dtype=like.dtype, device=like.device)
     first = torch.zeros_like(root)
     first[0] = 1
