@@ -1,0 +1,172 @@
+"""Tiles of pairwise scores: values, close pairs from differences, and the products of the backward.
+
+A `Pairs` holds the two sides of a problem; `Pairs.tile(rows, columns)` gives u and F(u) of a block
+in float32, or in float64 where float32 can't hold it: where more than 1 % of its pairs are too
+close for a float32 product, or where cosh(r_x) cosh(r_y) is beyond float32's range for slopes.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from manifolds.kernels import pairs, precision, radial, spaces
+
+CPU_TILE = (512, 2048)
+GPU_TILE = (4096, 4096)
+# Share of close pairs in a tile from which a float64 product is cheaper than single pairs.
+CLOSE_SHARE = 0.01
+# Beyond it slopes, about 1/u, times softmax weights of 1e-17 fall below float32's normal range.
+MAX_FORM = 1e18
+TINY = 2.0**-120
+# Logits this far below the sum can't change it at float64 resolution; exp makes denormals there.
+CUT = -60.0
+
+
+class Side(NamedTuple):
+    """One side: points, their rows in the work dtype and their levels (float64)."""
+
+    points: Tensor
+    vector: Tensor
+    level: Tensor
+
+
+class Tile(NamedTuple):
+    """A block of pairs; u, score (r, c) in its work dtype, u is 1 at the close pairs (k, 2)."""
+
+    u: Tensor
+    score: Tensor
+    close: Tensor | None
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """All pairs of two sides under one score F(u)."""
+
+    space: str
+    function: str
+    x: Side
+    y: Side
+    c: Tensor
+    k: float
+    coupled: bool
+    offset: int
+    """Column of row 0's partner; partners are never part of a tile's sums."""
+    precision: str
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, m)."""
+        return self.x.points.shape[0], self.y.points.shape[0]
+
+    def partners(self) -> slice:
+        """The rows i with a partner: 0 <= i + offset < m."""
+        n, m = self.shape
+        start = min(n, max(0, -self.offset))
+        return slice(start, max(start, min(n, m - self.offset)))
+
+    def blocks(self) -> tuple[list[slice], list[slice]]:
+        """Rows and columns of the tiles."""
+        (height, width), (n, m) = tile_size(self.c.device), self.shape
+        return _slices(n, height), _slices(m, width)
+
+    def form(self, rows: slice, columns: slice, wide: bool = False) -> Tensor:
+        """u of a block, raw."""
+        a, b = self.x.level[rows], self.y.level[columns]
+        if wide and self.x.vector.dtype != self.c.dtype:
+            space = spaces.SPACES[self.space]
+            left, _ = space.rows(self.x.points[rows].to(self.c.dtype), self.c)
+            right, _ = space.rows(self.y.points[columns].to(self.c.dtype), self.c)
+        else:
+            left, right = self.x.vector[rows], self.y.vector[columns]
+        u = precision.product(left, right, self.precision).mul_(-self.k)
+        if self.space == "dot":
+            return u
+        a, b = a.to(u.dtype), b.to(u.dtype)
+        return u.addcmul_(1 + a[:, None] if self.coupled else u.new_ones(()), b).add_(a[:, None])
+
+    def tile(self, rows: slice, columns: slice, saved: Tensor | None = None) -> Tile:
+        """u and F(u) of a block; `saved` is `form` of it, kept from the forward pass."""
+        a, b = self.x.level[rows], self.y.level[columns]
+        narrow = self.x.vector.dtype != self.c.dtype
+        wide = narrow and self.coupled and bool((1 + a.amax()) * (1 + b.amax()) > MAX_FORM)
+        u = self.form(rows, columns, wide) if saved is None or wide else saved.clone()
+        self._fill_partners(u, rows, columns)
+        share = precision.WIDE_TAU if wide else precision.TAU[self.precision]
+        close = self._close(u, rows, columns, share)
+        if close is not None and narrow and not wide and len(close) > CLOSE_SHARE * u.numel():
+            u = self.form(rows, columns, wide=True)
+            self._fill_partners(u, rows, columns)
+            close = self._close(u, rows, columns, precision.WIDE_TAU)
+        if close is None:
+            return Tile(u, radial.value(self.function, u), None)
+        where = close.unbind(1)
+        u[where] = 1.0
+        score = radial.value(self.function, u)
+        score = score.clone() if score is u else score
+        i, j = where[0] + rows.start, where[1] + columns.start
+        points = self.x.points, self.y.points
+        score[where] = pairs.scores(self.space, self.function, *points, self.c, i, j).to(u.dtype)
+        return Tile(u, score, close)
+
+    def diagonal(self, rows: slice, columns: slice) -> tuple[int, slice] | None:
+        """Where partners lie in a block: torch's offset of the diagonal, and its rows in there."""
+        start = max(rows.start, columns.start - self.offset)
+        stop = min(rows.stop, columns.stop - self.offset)
+        if start >= stop:
+            return None
+        return rows.start + self.offset - columns.start, slice(
+            start - rows.start, stop - rows.start
+        )
+
+    def _fill_partners(self, u: Tensor, rows: slice, columns: slice) -> None:
+        """1 for partners, which no sum reads: u itself may be below 0 there."""
+        partners = self.diagonal(rows, columns)
+        if partners is not None:
+            torch.diagonal(u, partners[0]).fill_(1)
+
+    def _close(self, u: Tensor, rows: slice, columns: slice, share: float) -> Tensor | None:
+        """Indices (k, 2) of the pairs of a block that u doesn't resolve, partners aside."""
+        if self.space == "dot":
+            return None
+        a, b = self.x.level[rows].to(u.dtype), self.y.level[columns].to(u.dtype)
+        largest = a.amax() + b.amax() * (1 + a.amax() if self.coupled else 1)
+        low, high = torch.aminmax(u)
+        far = self.space == "sphere"  # antipodes lose their digits as coincident points do
+        if bool(low >= share * largest) and not (far and bool(high > 2 - share)):
+            return None
+        scale = torch.addcmul(a[:, None], 1 + a[:, None] if self.coupled else u.new_ones(()), b)
+        mask = u <= scale.mul_(share)
+        if far:
+            mask |= u > 2 - share
+        partners = self.diagonal(rows, columns)
+        if partners is not None:
+            mask.diagonal(partners[0]).fill_(False)
+        close = mask.nonzero()
+        return close if len(close) else None
+
+
+def tile_size(device: torch.device) -> tuple[int, int]:
+    """Rows and columns of a tile: about the cache of a CPU, enough work for a GPU's launch."""
+    return CPU_TILE if device.type == "cpu" else GPU_TILE
+
+
+def _slices(n: int, step: int) -> list[slice]:
+    return [slice(start, min(start + step, n)) for start in range(0, n, step)]
+
+
+def build(
+    space: str,
+    function: str,
+    x: Tensor,
+    y: Tensor,
+    c: Tensor,
+    offset: int,
+    precision: str,
+) -> Pairs:
+    """The pairs of x (n, d) and y (m, d): float64 inputs work in float64, all others in float32."""
+    kind = spaces.SPACES[space]
+    work = torch.float64 if x.dtype == torch.float64 else torch.float32
+    x_side, y_side = (Side(p, *spaces.build(kind, p, c, work)) for p in (x, y))
+    return Pairs(space, function, x_side, y_side, c, kind.k(c), kind.coupled, offset, precision)
