@@ -16,7 +16,25 @@ from manifolds.base import Manifold
 from manifolds.euclidean import Euclidean
 from manifolds.halfspace import UpperHalfSpace
 from manifolds.lorentz import Lorentz
-from manifolds.maps import from_ambient, lorentz_to_poincare, poincare_to_lorentz, to_ambient
+from manifolds.maps import (
+    convert,
+    from_ambient,
+    halfspace_to_klein,
+    halfspace_to_lorentz,
+    halfspace_to_poincare,
+    klein_to_halfspace,
+    klein_to_lorentz,
+    klein_to_poincare,
+    lorentz_to_halfspace,
+    lorentz_to_klein,
+    lorentz_to_poincare,
+    poincare_to_halfspace,
+    poincare_to_klein,
+    poincare_to_lorentz,
+    push,
+    radius_limit,
+    to_ambient,
+)
 from manifolds.poincare import PoincareBall
 from manifolds.sphere import Sphere
 
@@ -36,10 +54,23 @@ __all__ = [
     "PoincareBall",
     "Sphere",
     "UpperHalfSpace",
+    "convert",
     "from_ambient",
     "functional",
+    "halfspace_to_klein",
+    "halfspace_to_lorentz",
+    "halfspace_to_poincare",
+    "klein_to_halfspace",
+    "klein_to_lorentz",
+    "klein_to_poincare",
+    "lorentz_to_halfspace",
+    "lorentz_to_klein",
     "lorentz_to_poincare",
     "optim",
+    "poincare_to_halfspace",
+    "poincare_to_klein",
     "poincare_to_lorentz",
+    "push",
+    "radius_limit",
     "to_ambient",
 ]

@@ -30,6 +30,7 @@ _NAMES = {
     "check_vector": "xu",
     "geodesic_unit": "xu",
     "inner": "xuv",
+    "push": "xv",
     "retr_transp": "xuv",
     "transp0": "yv",
 }
