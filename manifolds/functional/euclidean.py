@@ -8,6 +8,7 @@ from manifolds.arguments import check_min_radius, prepare
 from manifolds.cones import angle_of, aperture, euclidean_direction, pairwise_angle
 from manifolds.kernels.reference import Rows, pairwise
 from manifolds.numerics import dot, safe_divide, safe_norm
+from manifolds.rowwise import ChordDistance, Frame, PolarAngle, radial, rowwise
 
 __all__ = [
     "euclidean_dist",
@@ -30,8 +31,11 @@ __all__ = [
 
 def euclidean_dist(x: Float[Tensor, "*#b d"], y: Float[Tensor, "*#b d"]) -> Float[Tensor, "*#b"]:
     """|x - y|; gradient 0 at x = y."""
-    out, (x, y) = prepare("Euclidean.dist", x, y)
-    return safe_norm(x - y).squeeze(-1).to(out)
+    return rowwise("Euclidean.dist", ChordDistance(ball=False), _distance, x, y)
+
+
+def _distance(x: Tensor, y: Tensor, _: Tensor) -> Tensor:
+    return safe_norm(x - y)
 
 
 def euclidean_dist2(x: Float[Tensor, "*#b d"], y: Float[Tensor, "*#b d"]) -> Float[Tensor, "*#b"]:
@@ -42,8 +46,7 @@ def euclidean_dist2(x: Float[Tensor, "*#b d"], y: Float[Tensor, "*#b d"]) -> Flo
 
 def euclidean_dist0(x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b"]:
     """|x|, the distance to the root."""
-    out, (x,) = prepare("Euclidean.dist0", x)
-    return safe_norm(x).squeeze(-1).to(out)
+    return radial("Euclidean.dist0", lambda r, *_: r, x, vector=False)
 
 
 def euclidean_inner(
@@ -128,16 +131,19 @@ def euclidean_half_aperture(
         ValueError: min_radius is not positive.
     """
     check_min_radius("Euclidean.half_aperture", min_radius)
-    out, (x,) = prepare("Euclidean.half_aperture", x)
-    return aperture(safe_norm(x), min_radius).squeeze(-1).to(out)
+    name = "Euclidean.half_aperture"
+    return radial(name, lambda r, *_: aperture(r, min_radius), x, vector=False)
 
 
 def euclidean_exterior_angle(
     x: Float[Tensor, "*#b d"], y: Float[Tensor, "*#b d"]
 ) -> Float[Tensor, "*#b"]:
     """Angle at x between the ray from 0 and the segment to y, in radians; 0 at x = 0 and x = y."""
-    out, (x, y) = prepare("Euclidean.exterior_angle", x, y)
-    return angle_of(euclidean_direction(x, y)).squeeze(-1).to(out)
+    return rowwise("Euclidean.exterior_angle", PolarAngle(Frame("flat")), _exterior, x, y)
+
+
+def _exterior(x: Tensor, y: Tensor, _: Tensor | None = None) -> Tensor:
+    return angle_of(euclidean_direction(x, y))
 
 
 def euclidean_pairwise_exterior_angle(
@@ -149,8 +155,4 @@ def euclidean_pairwise_exterior_angle(
     for points in (x, y):
         norm = safe_norm(points)
         rows.append((safe_divide(points, norm), norm, torch.ones_like(norm)))
-
-    def direct(x: Tensor, y: Tensor) -> Tensor:
-        return angle_of(euclidean_direction(x, y))
-
-    return pairwise_angle(rows[0], rows[1], (x, y), direct, out)
+    return pairwise_angle(rows[0], rows[1], (x, y), _exterior, out)

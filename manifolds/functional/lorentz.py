@@ -15,6 +15,7 @@ from manifolds.cones import angle_of, aperture, lorentz_direction, pairwise_angl
 from manifolds.kernels.reference import Rows, pairwise
 from manifolds.numerics import asinhc, dot, safe_divide, safe_hypot, safe_norm, safe_sqrt, sinhc
 from manifolds.polar import hyperbolic_q, polar, radial_sinh, tangential
+from manifolds.rowwise import Frame, PolarAngle, PolarDistance, radial, rowwise
 
 __all__ = [
     "lorentz_dist",
@@ -50,16 +51,12 @@ def lorentz_dist(
     x: Float[Tensor, "*#b d"], y: Float[Tensor, "*#b d"], c: Scalar
 ) -> Float[Tensor, "*#b"]:
     """Geodesic distance 2/sqrt(c) asinh(sqrt(Q)), Q by `hyperbolic_q`; gradient 0 at x = y."""
-    out, (x, y) = prepare("Lorentz.dist", x, y)
-    return distance(x, y, curvature("Lorentz.dist", c, x)).squeeze(-1).to(out)
+    return rowwise("Lorentz.dist", PolarDistance(), distance, x, y, c=c)
 
 
 def lorentz_dist0(x: Float[Tensor, "*b d"], c: Scalar) -> Float[Tensor, "*b"]:
     """Distance to the root, asinh(sqrt(c)|x|)/sqrt(c)."""
-    out, (x,) = prepare("Lorentz.dist0", x)
-    c = curvature("Lorentz.dist0", c, x)
-    norm = safe_norm(x)
-    return (norm * asinhc(c.sqrt() * norm)).squeeze(-1).to(out)
+    return radial("Lorentz.dist0", lambda r, _, c: r * asinhc(c.sqrt() * r), x, c, vector=False)
 
 
 def lorentz_pairwise_dist(
@@ -142,9 +139,7 @@ def exponential(x: Tensor, u: Tensor, c: Tensor) -> Tensor:
 
 def lorentz_expmap0(u: Float[Tensor, "*b d"], c: Scalar) -> Float[Tensor, "*b d"]:
     """Exponential map at the root, u sinh(z)/z with z = sqrt(c)|u|."""
-    out, (u,) = prepare("Lorentz.expmap0", u)
-    c = curvature("Lorentz.expmap0", c, u)
-    return (u * sinhc(c.sqrt() * safe_norm(u))).to(out)
+    return radial("Lorentz.expmap0", lambda r, _, c: sinhc(c.sqrt() * r), u, c, vector=True)
 
 
 def lorentz_logmap(
@@ -163,9 +158,7 @@ def lorentz_logmap(
 
 def lorentz_logmap0(x: Float[Tensor, "*b d"], c: Scalar) -> Float[Tensor, "*b d"]:
     """Logarithmic map at the root, x asinh(z)/z with z = sqrt(c)|x|."""
-    out, (x,) = prepare("Lorentz.logmap0", x)
-    c = curvature("Lorentz.logmap0", c, x)
-    return (x * asinhc(c.sqrt() * safe_norm(x))).to(out)
+    return radial("Lorentz.logmap0", lambda r, _, c: asinhc(c.sqrt() * r), x, c, vector=True)
 
 
 def lorentz_transp(
@@ -206,9 +199,11 @@ def lorentz_half_aperture(
         ValueError: min_radius is not positive, c <= 0.
     """
     check_min_radius("Lorentz.half_aperture", min_radius)
-    out, (x,) = prepare("Lorentz.half_aperture", x)
-    c = curvature("Lorentz.half_aperture", c, x)
-    return aperture(c.sqrt() * safe_norm(x), 2 * min_radius).squeeze(-1).to(out)
+
+    def profile(r: Tensor, _: Tensor, c: Tensor) -> Tensor:
+        return aperture(c.sqrt() * r, 2 * min_radius)
+
+    return radial("Lorentz.half_aperture", profile, x, c, vector=False)
 
 
 def lorentz_exterior_angle(
@@ -218,9 +213,12 @@ def lorentz_exterior_angle(
 
     0 with gradient 0 at x = 0 and x = y.
     """
-    out, (x, y) = prepare("Lorentz.exterior_angle", x, y)
-    c = curvature("Lorentz.exterior_angle", c, x)
-    return angle_of(lorentz_direction(x, y, c)).squeeze(-1).to(out)
+    return rowwise("Lorentz.exterior_angle", PolarAngle(Frame("lorentz")), exterior, x, y, c=c)
+
+
+def exterior(x: Tensor, y: Tensor, c: Tensor) -> Tensor:
+    """Unchecked exterior angle (..., 1) in the dtype of its arguments."""
+    return angle_of(lorentz_direction(x, y, c))
 
 
 def lorentz_pairwise_exterior_angle(
@@ -233,8 +231,4 @@ def lorentz_pairwise_exterior_angle(
     for points in (x, y):
         norm = safe_norm(points)
         rows.append((safe_divide(points, norm), c.sqrt() * norm, cosh_radius(points, c)))
-
-    def direct(x: Tensor, y: Tensor, c: Tensor) -> Tensor:
-        return angle_of(lorentz_direction(x, y, c))
-
-    return pairwise_angle(rows[0], rows[1], (x, y), direct, out, (c,))
+    return pairwise_angle(rows[0], rows[1], (x, y), exterior, out, (c,))

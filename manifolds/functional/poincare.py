@@ -30,6 +30,7 @@ from manifolds.numerics import (
     tanhc,
 )
 from manifolds.polar import polar, tangential
+from manifolds.rowwise import ChordDistance, Frame, PolarAngle, radial, rowwise
 
 __all__ = [
     "poincare_dist",
@@ -79,16 +80,17 @@ def poincare_dist(
     x: Float[Tensor, "*#b d"], y: Float[Tensor, "*#b d"], c: Scalar
 ) -> Float[Tensor, "*#b"]:
     """Geodesic distance 2/sqrt(c) asinh(sqrt(c)|x - y| / sqrt(X Y)); gradient 0 at x = y."""
-    out, (x, y) = prepare("PoincareBall.dist", x, y)
-    return distance(x, y, curvature("PoincareBall.dist", c, x)).squeeze(-1).to(out)
+    return rowwise("PoincareBall.dist", ChordDistance(ball=True), distance, x, y, c=c)
 
 
 def poincare_dist0(x: Float[Tensor, "*b d"], c: Scalar) -> Float[Tensor, "*b"]:
     """Distance to the root, 2/sqrt(c) asinh(sqrt(c)|x|/sqrt(X)) = 2/sqrt(c) atanh(sqrt(c)|x|)."""
-    out, (x,) = prepare("PoincareBall.dist0", x)
-    c = curvature("PoincareBall.dist0", c, x)
-    scaled = safe_norm(x) / deficit(x, c).sqrt()
-    return (2 * scaled * asinhc(c.sqrt() * scaled)).squeeze(-1).to(out)
+
+    def profile(r: Tensor, gap: Tensor, c: Tensor) -> Tensor:
+        scaled = r / gap.sqrt()
+        return 2 * scaled * asinhc(c.sqrt() * scaled)
+
+    return radial("PoincareBall.dist0", profile, x, c, vector=False, ball=True)
 
 
 def poincare_pairwise_dist(
@@ -153,9 +155,14 @@ def poincare_expmap(
 
 def poincare_expmap0(u: Float[Tensor, "*b d"], c: Scalar) -> Float[Tensor, "*b d"]:
     """Exponential map at the root, u tanh(z)/z with z = sqrt(c)|u| (metric length 2|u|)."""
-    out, (u,) = prepare("PoincareBall.expmap0", u)
-    c = curvature("PoincareBall.expmap0", c, u)
-    return within(u * tanhc(c.sqrt() * safe_norm(u)), c, out).to(out)
+    limit = math.tanh(MAX_BALL_RADIUS[u.dtype if u.dtype == torch.float64 else torch.float32] / 2)
+
+    def profile(r: Tensor, _: Tensor, c: Tensor) -> Tensor:
+        z = c.sqrt() * r
+        factor = tanhc(z)
+        return torch.where(factor * z > limit, safe_divide(torch.full_like(z, limit), z), factor)
+
+    return radial("PoincareBall.expmap0", profile, u, c, vector=True)
 
 
 def poincare_logmap(
@@ -176,10 +183,11 @@ def poincare_logmap(
 
 def poincare_logmap0(x: Float[Tensor, "*b d"], c: Scalar) -> Float[Tensor, "*b d"]:
     """Logarithmic map at the root, x atanh(z)/z with z = sqrt(c)|x|."""
-    out, (x,) = prepare("PoincareBall.logmap0", x)
-    c = curvature("PoincareBall.logmap0", c, x)
-    root = deficit(x, c).sqrt()
-    return (x / root * asinhc(c.sqrt() * safe_norm(x) / root)).to(out)
+
+    def profile(r: Tensor, gap: Tensor, c: Tensor) -> Tensor:
+        return asinhc(c.sqrt() * r / gap.sqrt()) / gap.sqrt()
+
+    return radial("PoincareBall.logmap0", profile, x, c, vector=True, ball=True)
 
 
 def poincare_transp(
@@ -217,9 +225,11 @@ def poincare_half_aperture(
         ValueError: min_radius is not positive, c <= 0.
     """
     check_min_radius("PoincareBall.half_aperture", min_radius)
-    out, (x,) = prepare("PoincareBall.half_aperture", x)
-    c = curvature("PoincareBall.half_aperture", c, x)
-    return aperture(c.sqrt() * safe_norm(x) / deficit(x, c), min_radius).squeeze(-1).to(out)
+
+    def profile(r: Tensor, gap: Tensor, c: Tensor) -> Tensor:
+        return aperture(c.sqrt() * r / gap, min_radius)
+
+    return radial("PoincareBall.half_aperture", profile, x, c, vector=False, ball=True)
 
 
 def poincare_exterior_angle(
@@ -229,9 +239,7 @@ def poincare_exterior_angle(
 
     0 with gradient 0 at x = 0 and x = y.
     """
-    out, (x, y) = prepare("PoincareBall.exterior_angle", x, y)
-    c = curvature("PoincareBall.exterior_angle", c, x)
-    return _angle(x, y, c).squeeze(-1).to(out)
+    return rowwise("PoincareBall.exterior_angle", PolarAngle(Frame("ball")), _angle, x, y, c=c)
 
 
 def _angle(x: Tensor, y: Tensor, c: Tensor) -> Tensor:

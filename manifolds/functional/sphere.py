@@ -15,6 +15,7 @@ from manifolds.arguments import Scalar, curvature, prepare
 from manifolds.kernels.reference import Rows, pairwise
 from manifolds.numerics import dot, safe_divide, safe_norm, sinc
 from manifolds.polar import polar, tangential
+from manifolds.rowwise import ArcDistance, rowwise
 
 __all__ = [
     "sphere_dist",
@@ -90,8 +91,7 @@ def sphere_dist(
     x: Float[Tensor, "*#b d"], y: Float[Tensor, "*#b d"], c: Scalar
 ) -> Float[Tensor, "*#b"]:
     """Arc length 2 atan2(|x^ - y^|, |x^ + y^|)/sqrt(c), x^ = x/|x|; gradient 0 at x = y, x = -y."""
-    out, (x, y) = prepare("Sphere.dist", x, y)
-    return distance(x, y, curvature("Sphere.dist", c, x)).squeeze(-1).to(out)
+    return rowwise("Sphere.dist", ArcDistance(), distance, x, y, c=c)
 
 
 def sphere_dist0(x: Float[Tensor, "*b d"], c: Scalar) -> Float[Tensor, "*b"]:
