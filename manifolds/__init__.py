@@ -15,6 +15,15 @@ from manifolds import functional, optim
 from manifolds.base import Manifold
 from manifolds.euclidean import Euclidean
 from manifolds.halfspace import UpperHalfSpace
+from manifolds.isometries import (
+    gyration,
+    lorentz_boost,
+    lorentz_translate,
+    mobius_add,
+    mobius_scalar,
+    rotate,
+    rotation,
+)
 from manifolds.lorentz import Lorentz
 from manifolds.maps import (
     convert,
@@ -36,6 +45,7 @@ from manifolds.maps import (
     to_ambient,
 )
 from manifolds.poincare import PoincareBall
+from manifolds.product import Product
 from manifolds.sphere import Sphere
 
 MANIFOLDS: dict[str, type[Manifold]] = {
@@ -52,25 +62,33 @@ __all__ = [
     "Lorentz",
     "Manifold",
     "PoincareBall",
+    "Product",
     "Sphere",
     "UpperHalfSpace",
     "convert",
     "from_ambient",
     "functional",
+    "gyration",
     "halfspace_to_klein",
     "halfspace_to_lorentz",
     "halfspace_to_poincare",
     "klein_to_halfspace",
     "klein_to_lorentz",
     "klein_to_poincare",
+    "lorentz_boost",
     "lorentz_to_halfspace",
     "lorentz_to_klein",
     "lorentz_to_poincare",
+    "lorentz_translate",
+    "mobius_add",
+    "mobius_scalar",
     "optim",
     "poincare_to_halfspace",
     "poincare_to_klein",
     "poincare_to_lorentz",
     "push",
     "radius_limit",
+    "rotate",
+    "rotation",
     "to_ambient",
 ]

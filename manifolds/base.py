@@ -8,9 +8,8 @@ only. Points on the manifold never give NaN or inf, NaN gives NaN.
 
 Names, and the order of arguments, are geoopt's where geoopt has them (its optimizers and
 ManifoldParameter work); points live in the last dimension only. A new manifold writes the abstract
-methods; all else follows from them by the laws in the docstrings, and is overridden where a closed
-form is faster or keeps more digits. The laws need a constant curvature and, at the root, a metric
-that is a multiple of the identity.
+methods; all else follows by laws that need a constant curvature and a metric that is a multiple of
+the identity at the root, and is overridden where a closed form is faster or keeps more digits.
 """
 
 import abc
@@ -23,11 +22,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from manifolds import means, random
-from manifolds.arguments import prepare, time
+from manifolds.arguments import check, time
 from manifolds.numerics import safe_divide, safe_sqrt
 
 Point = Float[Tensor, "*#b d"]
-Value = Float[Tensor, "*#b"]
 
 
 class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):
@@ -113,9 +111,10 @@ class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):
         """Metric length of a tangent vector at x (...); gradient 0 at u = 0."""
         return safe_sqrt(self.inner(x, u, keepdim=keepdim))
 
-    @abc.abstractmethod
     def proju(self, x: Point, u: Point) -> Tensor:
-        """Nearest tangent vector at x to u."""
+        """Nearest tangent vector at x to u; here u itself, in the shape of x + u."""
+        out = check(f"{self.name}.proju", x, u)
+        return torch.broadcast_tensors(x, u)[1].to(out)
 
     @abc.abstractmethod
     def egrad2rgrad(self, x: Point, u: Point) -> Tensor:
@@ -149,6 +148,17 @@ class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):
     def transp0(self, y: Point, v: Point) -> Tensor:
         """Parallel transport of v from the root to y."""
         return self.transp(self._root(y), y, v)
+
+    def to_frame(self, x: Point, v: Point) -> Tensor:
+        """Orthonormal coordinates (..., d) of v at x, |z| = norm(x, v): transported to the root.
+
+        On the sphere the first one is 0.
+        """
+        return means.to_frame(self, x, v)
+
+    def from_frame(self, x: Point, z: Point) -> Tensor:
+        """The tangent vector at x with coordinates z in the frame of `to_frame`."""
+        return means.from_frame(self, x, z)
 
     def retr(self, x: Point, u: Point) -> Tensor:
         """Retraction, first-order equal to `expmap`; here `expmap` itself."""
@@ -232,9 +242,9 @@ class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):
 
     # --- points ---
 
-    @abc.abstractmethod
     def projx(self, x: Point) -> Tensor:
-        """Nearest point of the manifold; x itself if it lies on it."""
+        """Nearest point of the manifold; x itself if it lies on it, as here everywhere."""
+        return x.to(check(f"{self.name}.projx", x))
 
     @abc.abstractmethod
     def origin(
@@ -323,10 +333,7 @@ class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):
     # --- checks of values ---
 
     def check_point(self, x: Tensor, *, explain: bool = False) -> Any:
-        """Whether x holds points: shape, finite values, on the manifold.
-
-        explain: returns (bool, reason or None).
-        """
+        """Whether x holds finite points of the manifold; explain: (bool, reason or None)."""
         ok, reason = self._check_shape(x.shape, "x")
         if ok:
             ok, reason = self._check_point_on_manifold(x)
@@ -339,10 +346,7 @@ class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):
             raise ValueError(f"{self.name}: not a point: {reason}")
 
     def check_vector(self, x: Tensor, u: Tensor, *, explain: bool = False) -> Any:
-        """Whether u holds tangent vectors at the points x.
-
-        explain: returns (bool, reason or None).
-        """
+        """Whether u holds tangent vectors at the points x; explain as in `check_point`."""
         ok, reason = self.check_point(x, explain=True)
         if ok:
             ok, reason = self._check_vector_on_tangent(x, u)
@@ -366,7 +370,7 @@ class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):
     def _check_vector_on_tangent(
         self, x: Tensor, u: Tensor, *, atol: float = 1e-5, rtol: float = 1e-5
     ) -> tuple[bool, str | None]:
-        prepare(f"{self.name}.check_vector", x, u)
+        check(f"{self.name}.check_vector", x, u)
         bad = int((~u.isfinite()).any(-1).sum())
         if bad:
             of = u.shape[:-1].numel()

@@ -50,11 +50,8 @@ class Euclidean(Manifold):
     def norm(self, x: Point, u: Point, *, keepdim: bool = False) -> Tensor:
         return kept(F.euclidean_norm(x, u), keepdim)
 
-    def proju(self, x: Point, u: Point) -> Tensor:
-        return u
-
     def egrad2rgrad(self, x: Point, u: Point) -> Tensor:
-        return u
+        return F.euclidean_egrad2rgrad(x, u)
 
     def expmap(self, x: Point, u: Point) -> Tensor:
         return F.euclidean_expmap(x, u)
@@ -71,8 +68,19 @@ class Euclidean(Manifold):
     def transp(self, x: Point, y: Point, v: Point) -> Tensor:
         return F.euclidean_transp(x, y, v)
 
-    def projx(self, x: Point) -> Tensor:
-        return x
+    def transp0(self, y: Point, v: Point) -> Tensor:
+        return F.euclidean_transp0(y, v)
+
+    def geodesic(self, t: float | int | Tensor, x: Point, y: Point) -> Tensor:
+        return F.euclidean_geodesic(t, x, y)
+
+    def midpoint(self, x: Point, y: Point) -> Tensor:
+        return F.euclidean_midpoint(x, y)
+
+    def weighted_midpoint(
+        self, x: Float[Tensor, "*b d"], w: Tensor | None = None, dim: int = -2
+    ) -> Tensor:
+        return F.euclidean_weighted_midpoint(x, w, dim)
 
     def origin(
         self,

@@ -69,9 +69,6 @@ class UpperHalfSpace(CurvedManifold):
     def norm(self, x: Point, u: Point, *, keepdim: bool = False) -> Tensor:
         return kept(halfspace_norm(x, u, self.c), keepdim)
 
-    def proju(self, x: Point, u: Point) -> Tensor:
-        return u
-
     def egrad2rgrad(self, x: Point, u: Point) -> Tensor:
         return halfspace_egrad2rgrad(x, u, self.c)
 

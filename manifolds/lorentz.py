@@ -31,6 +31,9 @@ class Lorentz(CurvedManifold):
     def dist0(self, x: Point, *, keepdim: bool = False) -> Tensor:
         return kept(F.lorentz_dist0(x, self.c), keepdim)
 
+    def dist2(self, x: Point, y: Point, *, keepdim: bool = False) -> Tensor:
+        return kept(F.lorentz_dist2(x, y, self.c), keepdim)
+
     def pairwise_dist(self, x: Float[Tensor, "*#b n d"], y: Float[Tensor, "*#b m d"]) -> Tensor:
         return F.lorentz_pairwise_dist(x, y, self.c)
 
@@ -39,9 +42,6 @@ class Lorentz(CurvedManifold):
 
     def norm(self, x: Point, u: Point, *, keepdim: bool = False) -> Tensor:
         return kept(F.lorentz_norm(x, u, self.c), keepdim)
-
-    def proju(self, x: Point, u: Point) -> Tensor:
-        return u
 
     def egrad2rgrad(self, x: Point, u: Point) -> Tensor:
         return F.lorentz_egrad2rgrad(x, u, self.c)
@@ -61,8 +61,19 @@ class Lorentz(CurvedManifold):
     def transp(self, x: Point, y: Point, v: Point) -> Tensor:
         return F.lorentz_transp(x, y, v, self.c)
 
-    def projx(self, x: Point) -> Tensor:
-        return x
+    def transp0(self, y: Point, v: Point) -> Tensor:
+        return F.lorentz_transp0(y, v, self.c)
+
+    def geodesic(self, t: float | int | Tensor, x: Point, y: Point) -> Tensor:
+        return F.lorentz_geodesic(t, x, y, self.c)
+
+    def midpoint(self, x: Point, y: Point) -> Tensor:
+        return F.lorentz_midpoint(x, y, self.c)
+
+    def weighted_midpoint(
+        self, x: Float[Tensor, "*b d"], w: Tensor | None = None, dim: int = -2
+    ) -> Tensor:
+        return F.lorentz_weighted_midpoint(x, self.c, w, dim)
 
     def origin(
         self,

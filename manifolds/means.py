@@ -19,10 +19,12 @@ from manifolds.polar import polar
 class Space(Protocol):
     """What the algorithms need of a manifold: its name, its curvature and these operations."""
 
-    name: str
-    curvature_sign: int
-    codim: int
-
+    @property
+    def name(self) -> str: ...
+    @property
+    def curvature_sign(self) -> int: ...
+    @property
+    def codim(self) -> int: ...
     @property
     def c(self) -> Tensor: ...
     def dist(self, x: Tensor, y: Tensor) -> Tensor: ...

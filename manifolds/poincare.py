@@ -27,6 +27,9 @@ class PoincareBall(CurvedManifold):
     def dist0(self, x: Point, *, keepdim: bool = False) -> Tensor:
         return kept(F.poincare_dist0(x, self.c), keepdim)
 
+    def dist2(self, x: Point, y: Point, *, keepdim: bool = False) -> Tensor:
+        return kept(F.poincare_dist2(x, y, self.c), keepdim)
+
     def pairwise_dist(self, x: Float[Tensor, "*#b n d"], y: Float[Tensor, "*#b m d"]) -> Tensor:
         return F.poincare_pairwise_dist(x, y, self.c)
 
@@ -35,9 +38,6 @@ class PoincareBall(CurvedManifold):
 
     def norm(self, x: Point, u: Point, *, keepdim: bool = False) -> Tensor:
         return kept(F.poincare_norm(x, u, self.c), keepdim)
-
-    def proju(self, x: Point, u: Point) -> Tensor:
-        return u
 
     def egrad2rgrad(self, x: Point, u: Point) -> Tensor:
         return F.poincare_egrad2rgrad(x, u, self.c)
@@ -56,6 +56,20 @@ class PoincareBall(CurvedManifold):
 
     def transp(self, x: Point, y: Point, v: Point) -> Tensor:
         return F.poincare_transp(x, y, v, self.c)
+
+    def transp0(self, y: Point, v: Point) -> Tensor:
+        return F.poincare_transp0(y, v, self.c)
+
+    def geodesic(self, t: float | int | Tensor, x: Point, y: Point) -> Tensor:
+        return F.poincare_geodesic(t, x, y, self.c)
+
+    def midpoint(self, x: Point, y: Point) -> Tensor:
+        return F.poincare_midpoint(x, y, self.c)
+
+    def weighted_midpoint(
+        self, x: Float[Tensor, "*b d"], w: Tensor | None = None, dim: int = -2
+    ) -> Tensor:
+        return F.poincare_weighted_midpoint(x, self.c, w, dim)
 
     def projx(self, x: Point) -> Tensor:
         return F.poincare_projx(x, self.c)

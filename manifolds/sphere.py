@@ -3,6 +3,8 @@
 Formulas: `manifolds.functional.sphere`.
 """
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -27,6 +29,9 @@ class Sphere(CurvedManifold):
     def dist0(self, x: Point, *, keepdim: bool = False) -> Tensor:
         return kept(F.sphere_dist0(x, self.c), keepdim)
 
+    def dist2(self, x: Point, y: Point, *, keepdim: bool = False) -> Tensor:
+        return kept(F.sphere_dist2(x, y, self.c), keepdim)
+
     def pairwise_dist(self, x: Float[Tensor, "*#b n d"], y: Float[Tensor, "*#b m d"]) -> Tensor:
         return F.sphere_pairwise_dist(x, y, self.c)
 
@@ -40,7 +45,7 @@ class Sphere(CurvedManifold):
         return F.sphere_proju(x, u, self.c)
 
     def egrad2rgrad(self, x: Point, u: Point) -> Tensor:
-        return F.sphere_proju(x, u, self.c)
+        return F.sphere_egrad2rgrad(x, u, self.c)
 
     def expmap(self, x: Point, u: Point) -> Tensor:
         return F.sphere_expmap(x, u, self.c)
@@ -57,9 +62,23 @@ class Sphere(CurvedManifold):
     def transp(self, x: Point, y: Point, v: Point) -> Tensor:
         return F.sphere_transp(x, y, v, self.c)
 
+    def transp0(self, y: Point, v: Point) -> Tensor:
+        return F.sphere_transp0(y, v, self.c)
+
     def retr(self, x: Point, u: Point) -> Tensor:
         """x + u, scaled back to the sphere."""
-        return F.sphere_projx(x + u, self.c)
+        return F.sphere_retr(x, u, self.c)
+
+    def geodesic(self, t: float | int | Tensor, x: Point, y: Point) -> Tensor:
+        return F.sphere_geodesic(t, x, y, self.c)
+
+    def midpoint(self, x: Point, y: Point) -> Tensor:
+        return F.sphere_midpoint(x, y, self.c)
+
+    def weighted_midpoint(
+        self, x: Float[Tensor, "*b d"], w: Tensor | None = None, dim: int = -2
+    ) -> Tensor:
+        return F.sphere_weighted_midpoint(x, self.c, w, dim)
 
     def projx(self, x: Point) -> Tensor:
         return F.sphere_projx(x, self.c)
@@ -74,6 +93,10 @@ class Sphere(CurvedManifold):
         x = torch.zeros(flat_size(size), dtype=dtype, device=device)
         x[..., 0] = self.c.detach().to(x).rsqrt()
         return x
+
+    def random(self, *size: int | tuple[int, ...], **options: Any) -> Tensor:
+        """Uniform on the sphere."""
+        return F.sphere_random(flat_size(size), self.c, **options)
 
     def _check_point_on_manifold(
         self, x: Tensor, *, atol: float = 1e-5, rtol: float = 1e-5

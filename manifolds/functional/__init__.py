@@ -8,13 +8,38 @@ class; they are names here too (`halfspace_dist`).
 import sys
 from typing import TYPE_CHECKING, Any
 
-from manifolds.functional import euclidean, lorentz, poincare, sphere
+from manifolds.functional import (
+    entailment,
+    euclidean,
+    geodesics,
+    lorentz,
+    means,
+    poincare,
+    projections,
+    random,
+    sphere,
+)
+from manifolds.functional.entailment import *  # noqa: F403
 from manifolds.functional.euclidean import *  # noqa: F403
+from manifolds.functional.geodesics import *  # noqa: F403
 from manifolds.functional.lorentz import *  # noqa: F403
+from manifolds.functional.means import *  # noqa: F403
 from manifolds.functional.poincare import *  # noqa: F403
+from manifolds.functional.projections import *  # noqa: F403
+from manifolds.functional.random import *  # noqa: F403
 from manifolds.functional.sphere import *  # noqa: F403
 
-__all__ = [*euclidean.__all__, *lorentz.__all__, *poincare.__all__, *sphere.__all__]
+__all__ = [
+    *entailment.__all__,
+    *euclidean.__all__,
+    *geodesics.__all__,
+    *lorentz.__all__,
+    *means.__all__,
+    *poincare.__all__,
+    *projections.__all__,
+    *random.__all__,
+    *sphere.__all__,
+]
 
 if not TYPE_CHECKING:  # mypy should still see a misspelt name
 
