@@ -124,6 +124,14 @@ class RiemannianAdam(geoopt.optim.RiemannianAdam):
         names = ("_ours", "_bounded", "_stabilize", "last_report", "capped_total")
         return {**super().__getstate__(), **{name: getattr(self, name) for name in names}}
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        # torch turns the counts into float32 tensors, in which geoopt's bias correction rounds
+        # differently: a resumed run would part from the uninterrupted one.
+        for kept in self.state.values():
+            if isinstance(kept.get("step"), Tensor):
+                kept["step"] = int(kept["step"])
+
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step; returns the closure's loss, None without closure.
 

@@ -125,7 +125,8 @@ def slope(entry: Stored, gradient: Tensor) -> Tensor:
     """
     m = entry.manifold
     assert isinstance(m, CurvedManifold)
-    held = _coordinates(m, _wide(entry.points))
+    with torch.no_grad():
+        held = _coordinates(m, _wide(entry.points))
     with torch.enable_grad():
         moved = (_from_coordinates(m, held) * _wide(gradient)).sum()
         return torch.autograd.grad(moved, m.log_c)[0]

@@ -1,14 +1,11 @@
-"""Agreement with geoopt (its k is 1/c) and life under its optimizers and parameters."""
-
-import copy
-import io
+"""Agreement with geoopt (its k is 1/c), and what its parameters refuse."""
 
 import geoopt
 import pytest
 import torch
 from torch.testing import assert_close
 
-from manifolds import MANIFOLDS, Lorentz, PoincareBall, Sphere, from_ambient, to_ambient
+from manifolds import Lorentz, PoincareBall, Sphere, from_ambient, to_ambient
 
 
 @pytest.mark.parametrize("c", [0.1, 1.0, 10.0])
@@ -61,48 +58,6 @@ def test_sphere_agrees():
     assert_close(ours.logmap(x, y), theirs.logmap(x, y), rtol=1e-7, atol=1e-8)
     assert_close(ours.expmap(x, u), theirs.expmap(x, u), rtol=1e-10, atol=1e-11)
     assert_close(ours.retr(x, u), theirs.retr(x, u), rtol=1e-10, atol=1e-11)
-
-
-@pytest.mark.parametrize("optimizer", ["RiemannianAdam", "RiemannianSGD"])
-@pytest.mark.parametrize("name", MANIFOLDS)
-def test_riemannian_optimizers_find_the_point(name, optimizer):
-    torch.manual_seed(0)
-    adam = optimizer == "RiemannianAdam"
-    dtype = torch.float32 if adam else torch.float64
-    m = MANIFOLDS[name]().to(dtype)
-    target, start = m.random_normal(2, 5, 4, std=0.5, dtype=dtype)
-    point = geoopt.ManifoldParameter(start, manifold=m)
-    options = {"lr": 0.1, "amsgrad": True} if adam else {"lr": 0.1, "momentum": 0.5}
-    steps = getattr(geoopt.optim, optimizer)([point], stabilize=10, **options)
-    schedule = torch.optim.lr_scheduler.ExponentialLR(steps, 0.95)
-    before = m.dist2(point, target).sum().item()
-    for _ in range(60):
-        steps.zero_grad()
-        m.dist2(point, target).sum().backward()
-        steps.step()
-        schedule.step()
-    assert m.dist2(point, target).sum().item() < 1e-2 * before
-    assert m.check_point(point) and point.dtype == dtype
-
-
-@pytest.mark.parametrize("name", MANIFOLDS)
-def test_parameters_can_be_copied_and_saved(name):
-    m = MANIFOLDS[name]()
-    module = torch.nn.Module()
-    module.manifold = m
-    module.point = geoopt.ManifoldParameter(m.random_normal(3, 4), manifold=m)
-    twin = copy.deepcopy(module)
-    assert torch.equal(twin.point, module.point) and twin.point.manifold is twin.manifold
-    file = io.BytesIO()
-    torch.save(module.state_dict(), file)
-    file.seek(0)
-    with torch.no_grad():
-        twin.point.zero_()
-    twin.load_state_dict(torch.load(file))
-    assert torch.equal(twin.point, module.point)
-    wide = module.double()
-    assert wide.point.dtype == torch.float64 and m.c.dtype == torch.float64
-    assert m.dist0(wide.point).dtype == torch.float64
 
 
 def test_construction_rejects_values_off_the_manifold():
