@@ -154,7 +154,7 @@ def time(op: str, t: float | int | Tensor, *points: Tensor) -> float | Tensor:
     """
     dtype = check(op, *points)
     if not isinstance(t, Tensor):
-        return t
+        return float(t)
     if t.is_complex() or t.dtype == torch.bool:
         raise ValueError(f"{op}: t must be a real number or tensor, got {t.dtype}")
     if t.ndim and t.device != points[0].device:
