@@ -37,6 +37,8 @@ class Library:
     def call(self, name: str, *arguments: Any) -> None:
         """Calls a function of the C ABI: tensors as pointers, int as int64, float as double.
 
+        ctypes objects (byref of a structure) go through as they are.
+
         Raises:
             KernelError: its status is not 0.
         """
@@ -52,7 +54,7 @@ def _convert(value: Any) -> Any:
         return ctypes.c_double(value)
     if value is None:
         return ctypes.c_void_p(None)
-    return ctypes.c_int64(value)
+    return ctypes.c_int64(value) if isinstance(value, int) else value
 
 
 _lock = threading.Lock()

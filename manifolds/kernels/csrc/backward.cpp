@@ -1,0 +1,187 @@
+// Gradient weights of all pairs from distances, with their row and column sums; then the gradients
+// of close pairs, from differences, once by rows and once by columns.
+#include <cmath>
+#include <vector>
+
+#include "direct.h"
+
+namespace {
+
+constexpr int64_t TILE = 512;   // columns whose float32 sums stay in the first cache
+constexpr int64_t BLOCK = 32;   // rows summed in float32 before they go to float64
+constexpr int64_t STRIPE = 64;  // columns whose close pairs are collected together
+
+// Sums over rows and columns, float64: weight * alpha of the other side, and "extra" (lorentz:
+// weight sinh(rx - ry), its sign flipped for columns; poincare: g tanh(D/2)).
+struct Sums {
+    double *x_weight, *x_extra;  // (n)
+    double *y_weight, *y_extra;  // (m), of one thread
+    double curvature;            // sum of what d d/dc takes from the pairs
+    int64_t close;
+};
+
+template <int KIND, bool CURVATURE>
+GC_INLINE void backward_block(const Problem& p, int64_t first, int64_t begin, int64_t end,
+                              const float* dist, int64_t ld, const float* grad, int64_t ldg,
+                              float* weights, int64_t ldw, Sums& sums) {
+    const float close = (float)p.close, unscale = (float)(1.0 / distance_scale(p));
+    const float *xt = p.x.table, *yt = p.y.table;
+    const int64_t n = p.x.n, m = p.y.n;
+    float col_weight[TILE], col_extra[TILE];
+    for (int64_t low = begin; low < end; low += BLOCK) {
+        const int64_t high = end < low + BLOCK ? end : low + BLOCK;
+        for (int64_t from = 0; from < m; from += TILE) {
+            const int64_t count = m < from + TILE ? m - from : TILE;
+            for (int64_t j = 0; j < TILE; ++j) col_weight[j] = col_extra[j] = 0;
+            for (int64_t i = low; i < high; ++i) {
+                const Terms x = gc_terms<KIND>(xt, n, first + i);
+                const float *d = dist + i * ld + from, *g = grad + i * ldg + from;
+                float* w = weights + i * ldw + from;
+                float row_weight = 0, row_extra = 0, by_c = 0, moved = 0;
+                int bad = 0;
+#pragma omp simd reduction(+ : row_weight, row_extra, by_c, moved, bad)
+                for (int64_t j = 0; j < count; ++j) {
+                    const Terms y = gc_terms<KIND>(yt, m, from + j);
+                    bool fine;
+                    Slope s = gc_slope<KIND>(unscale * d[j], g[j], x, y, close, fine);
+                    float weight = fine ? s.weight : 0.0f;
+                    row_weight += weight * y.alpha;
+                    col_weight[j] += weight * x.alpha;
+                    if (KIND == LORENTZ) {
+                        float radial = fine ? s.radial : 0.0f;
+                        row_extra += radial;
+                        col_extra[j] -= radial;
+                        if (CURVATURE) {  // cosh rx - cosh ry from n
+                            float a = x.sinh + y.sinh, b = x.cosh + y.cosh;
+                            float time = gc_radial(x, y) * a / b;
+                            float part = 0.5f * weight * time * time / (x.cosh * y.cosh);
+                            by_c += fine ? s.half - part : 0.0f;
+                        }
+                    }
+                    if (KIND == POINCARE) {
+                        float half = fine ? s.half : 0.0f;
+                        row_extra += half;
+                        col_extra[j] += half;
+                    }
+                    moved += d[j] * g[j];
+                    // A NaN marks a close pair until manifolds_backward_close has been there.
+                    w[j] = fine ? weight : __builtin_nanf("");
+                    bad += fine ? 0 : 1;
+                }
+                sums.x_weight[first + i] += row_weight;
+                if (Is<KIND>::hyperbolic) sums.x_extra[first + i] += row_extra;
+                sums.curvature -= moved / (2 * p.c);
+                if (CURVATURE) sums.curvature += by_c / (p.c * std::sqrt(p.c));
+                sums.close += bad;
+            }
+            for (int64_t j = 0; j < count; ++j) sums.y_weight[from + j] += col_weight[j];
+            if (Is<KIND>::hyperbolic)
+                for (int64_t j = 0; j < count; ++j) sums.y_extra[from + j] += col_extra[j];
+        }
+    }
+}
+
+}  // namespace
+
+GC_CLONES void gc_backward(const Problem& p, int64_t curvature, int64_t first, int64_t begin,
+                           int64_t end, const float* dist, int64_t ld, const float* grad,
+                           int64_t ldg, float* weights, int64_t ldw, Sums& sums) {
+#define GC_CALL(K) \
+    backward_block<K, false>(p, first, begin, end, dist, ld, grad, ldg, weights, ldw, sums)
+    if (p.kind == LORENTZ && curvature) {
+        backward_block<LORENTZ, true>(p, first, begin, end, dist, ld, grad, ldg, weights, ldw,
+                                      sums);
+        return;
+    }
+    GC_SWITCH(p.kind, GC_CALL)
+#undef GC_CALL
+}
+
+// Weights (rows, y.n) of the gradient products from distances and their gradients, for the rows
+// from `first` on; close pairs are left as NaN. Adds to the sums x_* (x.n), y_* (y.n), *by_c
+// (if `curvature`) and *close.
+GC_EXPORT int manifolds_backward(const Problem* p, int64_t curvature, int64_t first, int64_t rows,
+                                 const float* dist, int64_t ld, const float* grad, int64_t ldg,
+                                 float* weights, int64_t ldw, double* x_weight, double* x_extra,
+                                 double* y_weight, double* y_extra, double* by_c, int64_t* close) {
+    const int64_t m = p->y.n;
+    std::vector<double> columns(2 * m * p->threads, 0.0);
+    std::vector<Sums> sums(p->threads);
+    shares(rows, p->threads, [&](int64_t begin, int64_t end, int64_t me) {
+        double* mine = columns.data() + 2 * m * me;
+        sums[me] = Sums{x_weight, x_extra, mine, mine + m, 0.0, 0};
+        gc_backward(*p, curvature, first, begin, end, dist, ld, grad, ldg, weights, ldw, sums[me]);
+    });
+    for (int64_t t = 0; t < p->threads; ++t) {
+        for (int64_t j = 0; j < m; ++j) y_weight[j] += columns[2 * m * t + j];
+        for (int64_t j = 0; j < m; ++j) y_extra[j] += columns[2 * m * t + m + j];
+        *by_c += sums[t].curvature;
+        *close += sums[t].close;
+    }
+    return 0;
+}
+
+// Takes the close pairs (NaN) of `weights` out of the products and into v_x (rows, d), v_y (y.n, d)
+// and the extra sums: v -= their weighted differences. Either v may be null.
+GC_EXPORT int manifolds_backward_close(const Problem* p, int64_t curvature, int64_t first,
+                                       int64_t rows, const float* grad, int64_t ldg,
+                                       float* weights, int64_t ldw, float* v_x, double* x_extra,
+                                       float* v_y, double* y_extra, double* by_c) {
+    const int64_t m = p->y.n, d = p->d;
+    std::vector<double> totals(p->threads, 0.0);
+    shares(rows, p->threads, [&](int64_t begin, int64_t end, int64_t me) {
+        std::vector<float> partial(d), unused(v_x ? 0 : d);
+        std::vector<int64_t> js(CHUNK);
+        std::vector<float> gs(CHUNK);
+        for (int64_t i = begin; i < end; ++i) {
+            const float* w = weights + i * ldw;
+            int64_t held = 0;
+            for (int64_t j = 0; j <= m; ++j) {
+                if (j < m && w[j] != w[j]) {
+                    js[held] = j;
+                    gs[held++] = grad[i * ldg + j];
+                }
+                if (held == CHUNK || (j == m && held > 0)) {
+                    gc_pull(*p, p->x, first + i, p->y, js.data(), gs.data(), held, curvature != 0,
+                            v_x ? v_x + i * d : unused.data(), x_extra + first + i, &totals[me],
+                            partial.data());
+                    held = 0;
+                }
+            }
+        }
+    });
+    for (double total : totals) *by_c += total;
+    const int64_t stripes = (m + STRIPE - 1) / STRIPE;
+    if (v_y != nullptr)
+        shares(stripes, p->threads, [&](int64_t begin, int64_t end, int64_t) {
+            std::vector<float> partial(d);
+            std::vector<std::vector<int64_t>> lists(STRIPE);
+            std::vector<float> gs(CHUNK);
+            double unused = 0;
+            for (int64_t stripe = begin; stripe < end; ++stripe) {
+                const int64_t from = stripe * STRIPE, to = m < from + STRIPE ? m : from + STRIPE;
+                for (auto& list : lists) list.clear();
+                for (int64_t i = 0; i < rows; ++i)
+                    for (int64_t j = from; j < to; ++j)
+                        if (weights[i * ldw + j] != weights[i * ldw + j])
+                            lists[j - from].push_back(i);
+                for (int64_t j = from; j < to; ++j) {
+                    std::vector<int64_t>& is = lists[j - from];
+                    for (size_t at = 0; at < is.size(); at += CHUNK) {
+                        const int64_t left = (int64_t)(is.size() - at);
+                        const int64_t k = left < CHUNK ? left : (int64_t)CHUNK;
+                        for (int64_t r = 0; r < k; ++r) gs[r] = grad[is[at + r] * ldg + j];
+                        for (int64_t r = 0; r < k; ++r) is[at + r] += first;
+                        gc_pull(*p, p->y, j, p->x, is.data() + at, gs.data(), k, false, v_y + j * d,
+                                y_extra + j, &unused, partial.data());
+                    }
+                }
+            }
+        });
+    shares(rows, p->threads, [&](int64_t begin, int64_t end, int64_t) {
+        for (int64_t i = begin; i < end; ++i)
+            for (int64_t j = 0; j < m; ++j)
+                if (weights[i * ldw + j] != weights[i * ldw + j]) weights[i * ldw + j] = 0;
+    });
+    return 0;
+}

@@ -1,0 +1,75 @@
+// Matrix products to distances, in place, with close pairs computed from differences.
+#include <vector>
+
+#include "direct.h"
+
+namespace {
+
+// Columns whose terms stay in the first cache while the rows of a block pass over them.
+constexpr int64_t TILE = 1024;
+
+// Fills close entries (marked -1) of row i, columns [from, to). Returns their number.
+static int64_t repair_row(const Problem& p, int64_t i, int64_t from, int64_t to, float* row,
+                             float scale) {
+    int64_t js[CHUNK], held = 0, count = 0;
+    Near near[CHUNK];
+    for (int64_t j = from; j <= to; ++j) {
+        if (j < to && row[j] == -1.0f) js[held++] = j;
+        if (held == CHUNK || (j == to && held > 0)) {
+            gc_direct(p, p.x, i, p.y, js, held, near);
+            for (int64_t m = 0; m < held; ++m)
+                row[js[m]] = (float)((double)scale * gc_direct_value(p.kind, near[m]));
+            count += held;
+            held = 0;
+        }
+    }
+    return count;
+}
+
+template <int KIND>
+GC_INLINE int64_t forward_block(const Problem& p, int64_t first, int64_t begin, int64_t end,
+                                float* out, int64_t ld) {
+    const float close = (float)p.close, scale = (float)distance_scale(p);
+    const float *xt = p.x.table, *yt = p.y.table;
+    const int64_t n = p.x.n, m = p.y.n;
+    int64_t repaired = 0;
+    for (int64_t from = 0; from < m; from += TILE) {
+        const int64_t to = m < from + TILE ? m : from + TILE;
+        for (int64_t i = begin; i < end; ++i) {
+            const Terms x = gc_terms<KIND>(xt, n, first + i);
+            float* row = out + i * ld;
+            int bad = 0;
+#pragma omp simd reduction(+ : bad)
+            for (int64_t j = from; j < to; ++j) {
+                bool fine;
+                float value = gc_value<KIND>(row[j], x, gc_terms<KIND>(yt, m, j), close, fine);
+                row[j] = fine ? scale * value : -1.0f;
+                bad += fine ? 0 : 1;
+            }
+            if (bad) repaired += repair_row(p, first + i, from, to, row, scale);
+        }
+    }
+    return repaired;
+}
+
+}  // namespace
+
+GC_CLONES int64_t gc_forward(const Problem& p, int64_t first, int64_t begin, int64_t end,
+                             float* out, int64_t ld) {
+#define GC_CALL(K) return forward_block<K>(p, first, begin, end, out, ld)
+    GC_SWITCH(p.kind, GC_CALL)
+#undef GC_CALL
+    return 0;
+}
+
+// out (rows, y.n), rows `ld` apart: <scaled x, scaled y> of the rows from `first` on, replaced by
+// distances. *repaired grows by the number of pairs computed from differences.
+GC_EXPORT int manifolds_forward(const Problem* p, int64_t first, int64_t rows, float* out,
+                                int64_t ld, int64_t* repaired) {
+    std::vector<int64_t> counts(p->threads, 0);
+    shares(rows, p->threads, [&](int64_t begin, int64_t end, int64_t me) {
+        counts[me] = gc_forward(*p, first, begin, end, out, ld);
+    });
+    for (int64_t count : counts) *repaired += count;
+    return 0;
+}

@@ -1,0 +1,203 @@
+"""Pairwise distances and their gradients through the C++ library: matrices of float32 on the CPU.
+
+    forward    distances = epilogue(scaled_x @ scaled_y.T), in place, one matrix product a band
+    backward   weights = epilogue(distances, gradients); two matrix products a band
+
+The formulas stand in `csrc/pairs.h`. Close pairs, which the product does not resolve in float32,
+are computed from differences by the library (`csrc/direct.h`). Features are centred first, so a
+pair is close only by the measure of the whole batch: a collapsed batch costs what any other does,
+and where most pairs are close in spite of that (a few tight clusters) the direct loops bound the
+cost at about eight matrix products.
+"""
+
+import ctypes
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from manifolds.kernels.library import Library
+
+KINDS = {"lorentz": 0, "poincare": 1, "euclidean": 2, "euclidean2": 3, "sphere": 4}
+FIELDS = 5  # columns of the row tables, as in csrc
+EXACTS = 2
+# Entries of a band of the result: large enough for the matrix product, small enough that the
+# epilogue finds it in cache.
+BAND = 1 << 21
+
+
+class Side(ctypes.Structure):
+    """struct Side of csrc/sides.h."""
+
+    _fields_ = (
+        ("points", ctypes.c_void_p),
+        ("ld", ctypes.c_int64),
+        ("n", ctypes.c_int64),
+        ("table", ctypes.c_void_p),
+        ("exact", ctypes.c_void_p),
+        ("scaled", ctypes.c_void_p),
+    )
+
+
+class Problem(ctypes.Structure):
+    """struct Problem of csrc/sides.h."""
+
+    _fields_ = (
+        ("kind", ctypes.c_int64),
+        ("d", ctypes.c_int64),
+        ("threads", ctypes.c_int64),
+        ("c", ctypes.c_double),
+        ("close", ctypes.c_double),
+        ("center", ctypes.c_void_p),
+        ("x", Side),
+        ("y", Side),
+    )
+
+
+def closeness(d: int) -> float:
+    """Share of T (csrc/pairs.h) below which a pair is computed from differences.
+
+    A float32 product over d terms is off by up to (1 + 0.2 sqrt(d)) eps T, measured for d up to
+    4096; the distance, which takes half of the relative error, then stays within 32 eps.
+    """
+    return (1 + 0.2 * d**0.5) / 64
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Both sides with their row terms, ready for the kernels; owns the memory."""
+
+    library: Library
+    problem: Problem
+    scaled: tuple[Tensor, Tensor]
+    exact: tuple[Tensor, Tensor]
+    keep: tuple[Tensor, ...]
+
+
+def _rows(x: Tensor) -> Tensor:
+    """x (n, d) with unit stride in its rows."""
+    return x if x.stride(-1) == 1 or x.shape[-1] == 1 else x.contiguous()
+
+
+def prepare(library: Library, kind: str, x: Tensor, y: Tensor, c: float) -> Prepared:
+    """Row terms of x (n, d) and y (m, d), float32, n and m at least 1."""
+    d = x.shape[1]
+    problem = Problem(
+        kind=KINDS[kind], d=d, threads=torch.get_num_threads(), c=c, close=closeness(d)
+    )
+    total = torch.zeros(d, dtype=torch.float64)
+    problem.center = total.data_ptr()
+    keep, scaled, exacts = [total], [], []
+    for side, points in ((problem.x, _rows(x)), (problem.y, _rows(y))):
+        n = points.shape[0]
+        table = torch.empty(FIELDS, n)
+        exact = torch.empty(EXACTS, n, dtype=torch.float64)
+        factors = torch.empty(n, d)
+        side.points, side.ld, side.n = points.data_ptr(), points.stride(0), n
+        side.table, side.exact = table.data_ptr(), exact.data_ptr()
+        side.scaled = factors.data_ptr()
+        keep += [points, table]
+        exacts.append(exact)
+        scaled.append(factors)
+    for which in (0, 1):
+        library.call("manifolds_measure", ctypes.byref(problem), which, total)
+    total /= x.shape[0] + y.shape[0]
+    for which in (0, 1):
+        library.call("manifolds_prepare", ctypes.byref(problem), which)
+    return Prepared(library, problem, (scaled[0], scaled[1]), (exacts[0], exacts[1]), tuple(keep))
+
+
+def _bands(n: int, m: int) -> list[slice]:
+    step = max(1, min(n, BAND // max(1, m)))
+    return [slice(start, min(start + step, n)) for start in range(0, n, step)]
+
+
+def forward(library: Library, kind: str, x: Tensor, y: Tensor, c: float) -> tuple[Tensor, int]:
+    """Distances (n, m), and how many pairs were computed from differences."""
+    out = torch.empty(x.shape[0], y.shape[0])
+    if out.numel() == 0:
+        return out, 0
+    ready = prepare(library, kind, x, y, c)
+    left, right = ready.scaled
+    repaired = torch.zeros((), dtype=torch.int64)
+    for rows in _bands(*out.shape):
+        part = out[rows]
+        torch.mm(left[rows], right.T, out=part)
+        library.call(
+            "manifolds_forward",
+            ctypes.byref(ready.problem),
+            rows.start,
+            part.shape[0],
+            part,
+            part.stride(0),
+            repaired,
+        )
+    return out, int(repaired)
+
+
+def backward(
+    library: Library,
+    kind: str,
+    x: Tensor,
+    y: Tensor,
+    c: float,
+    distances: Tensor,
+    grad: Tensor,
+    need: tuple[bool, bool, bool] = (True, True, True),
+) -> tuple[Tensor, Tensor, float]:
+    """Gradients (n, d), (m, d) and with respect to c; those not needed are empty or 0."""
+    n, m, d = x.shape[0], y.shape[0], x.shape[1]
+    v_x = torch.empty(n, d) if need[0] else torch.empty(0)
+    v_y = torch.zeros(m, d) if need[1] else torch.empty(0)
+    if n == 0 or m == 0:
+        return v_x.zero_(), v_y, 0.0
+    ready = prepare(library, kind, x, y, c)
+    left, right = ready.scaled
+    grad, distances = _rows(grad), _rows(distances)
+    bands = _bands(n, m)
+    weights = torch.empty(bands[0].stop, m)
+    sums = torch.zeros(2 * n + 2 * m + 1, dtype=torch.float64)
+    x_weight, x_extra, y_weight, y_extra, by_c = sums.split([n, n, m, m, 1])
+    close = torch.zeros((), dtype=torch.int64)
+    problem = ctypes.byref(ready.problem)
+    for rows in bands:
+        size = rows.stop - rows.start
+        part, of = weights[:size], grad[rows]
+        close.zero_()
+        library.call(
+            "manifolds_backward", problem, int(need[2]), rows.start, size,
+            distances[rows], distances.stride(0), of, of.stride(0), part, part.stride(0),
+            x_weight, x_extra, y_weight, y_extra, by_c, close,
+        )  # fmt: skip
+        if close.item() > 0:
+            # Pulls first, then the products are added: the marks of close pairs must be gone.
+            if need[0]:
+                v_x[rows].zero_()
+            library.call(
+                "manifolds_backward_close", problem, int(need[2]), rows.start, size,
+                of, of.stride(0), part, part.stride(0),
+                v_x[rows] if need[0] else None, x_extra, v_y if need[1] else None, y_extra, by_c,
+            )  # fmt: skip
+            if need[0]:
+                v_x[rows].addmm_(part, right)
+        elif need[0]:
+            torch.mm(part, right, out=v_x[rows])
+        if need[1]:
+            v_y.addmm_(part.T, left[rows])
+    if need[0]:
+        library.call("manifolds_finish", problem, 0, x_weight, x_extra, v_x)
+    if need[1]:
+        library.call("manifolds_finish", problem, 1, y_weight, y_extra, v_y)
+    return v_x, v_y, _curvature(ready, kind, c, x_extra, y_extra, by_c) if need[2] else 0.0
+
+
+def _curvature(
+    ready: Prepared, kind: str, c: float, x_extra: Tensor, y_extra: Tensor, by_c: Tensor
+) -> float:
+    total = by_c.item()
+    if kind == "poincare":
+        # d d/dc = -d/(2c) + tanh(D/2)/sqrt(c) (1/c + |x|^2/X + |y|^2/Y)
+        for extra, exact, share in zip((x_extra, y_extra), ready.exact, (1 / c, 0.0), strict=True):
+            norm, deficit = exact
+            total += (extra * (share + norm.square() / deficit)).sum().item() / c**0.5
+    return total if kind in ("lorentz", "poincare", "sphere") else 0.0
