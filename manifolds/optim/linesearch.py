@@ -30,7 +30,8 @@ class RiemannianLineSearch(geoopt.optim.RiemannianLineSearch):
 
         def value() -> float:
             with torch.enable_grad():
-                return float(closure())
+                loss = closure()
+            return loss.item() if isinstance(loss, Tensor) else float(loss)
 
         with torch.no_grad():
             return _step(self, value, **options)

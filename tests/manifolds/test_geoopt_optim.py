@@ -10,18 +10,18 @@ from manifolds import MANIFOLDS
 from manifolds.optim import RiemannianLineSearch
 
 DENSE = {
-    "adam": (geoopt.optim.RiemannianAdam, {"lr": 0.2}),
+    "adam": (geoopt.optim.RiemannianAdam, {"lr": 0.3}),
     "adam-amsgrad-stabilize": (
         geoopt.optim.RiemannianAdam,
-        {"lr": 0.2, "amsgrad": True, "stabilize": 5},
+        {"lr": 0.3, "amsgrad": True, "stabilize": 5},
     ),
-    "sgd": (geoopt.optim.RiemannianSGD, {"lr": 0.2}),
+    "sgd": (geoopt.optim.RiemannianSGD, {"lr": 0.3}),
     "sgd-momentum": (geoopt.optim.RiemannianSGD, {"lr": 0.1, "momentum": 0.5, "stabilize": 5}),
     "sgd-nesterov": (geoopt.optim.RiemannianSGD, {"lr": 0.1, "momentum": 0.5, "nesterov": True}),
 }
 SPARSE = {
-    "adam": (geoopt.optim.SparseRiemannianAdam, {"lr": 0.2, "amsgrad": True}),
-    "sgd": (geoopt.optim.SparseRiemannianSGD, {"lr": 0.2}),
+    "adam": (geoopt.optim.SparseRiemannianAdam, {"lr": 0.3}),
+    "sgd": (geoopt.optim.SparseRiemannianSGD, {"lr": 0.3}),
     "sgd-momentum": (geoopt.optim.SparseRiemannianSGD, {"lr": 0.1, "momentum": 0.5}),
 }
 
@@ -40,14 +40,14 @@ def test_dense_ones_find_the_point(name, how):
     point = geoopt.ManifoldParameter(start, manifold=m)
     optimizer, options = DENSE[how]
     steps = optimizer([point], **options)
-    schedule = torch.optim.lr_scheduler.ExponentialLR(steps, 0.9)
+    schedule = torch.optim.lr_scheduler.ExponentialLR(steps, 0.85)
     before = m.dist2(point, target).sum().item()
-    for _ in range(25):
+    for _ in range(12):
         steps.zero_grad()
         m.dist2(point, target).sum().backward()
         steps.step()
         schedule.step()
-    assert m.dist2(point, target).sum().item() < 0.02 * before
+    assert m.dist2(point, target).sum().item() < 0.2 * before
     assert m.check_point(point) and point.dtype == torch.float32
 
 
@@ -63,62 +63,62 @@ def test_sparse_ones_move_the_rows_that_were_used(name, how):
     steps = optimizer(embedding.parameters(), **options)
     used, unused = torch.tensor([0, 2, 5]), torch.tensor([1, 3, 4])
     before = m.dist2(start, target)
-    for _ in range(25):
+    for _ in range(12):
         steps.zero_grad()
         m.dist2(embedding(used), target[used]).sum().backward()
         steps.step()
-        steps.param_groups[0]["lr"] *= 0.9
+        steps.param_groups[0]["lr"] *= 0.85
     weight = embedding.weight.detach()
-    assert m.dist2(weight, target)[used].sum() < 0.02 * before[used].sum()
+    assert m.dist2(weight, target)[used].sum() < 0.2 * before[used].sum()
     assert torch.equal(weight[unused], start[unused])
     assert m.check_point(weight)
+
+
+def searched(optimizer, m, returned, steps=3):
+    """Line search for the points that minimise d(x, a)^2 + 3 d(x, b)^2.
+
+    Returns the search, the points, and the values above the least possible one, 3/4 d(a, b)^2, as
+    shares of the first.
+    """
+    torch.manual_seed(0)
+    start, a, b = m.random_normal(3, 5, 4, std=0.5, dtype=torch.float64).detach()
+    point = geoopt.ManifoldParameter(start, manifold=m)
+    search = optimizer([point])
+
+    def closure():
+        search.zero_grad()
+        loss = (m.dist2(point, a) + 3 * m.dist2(point, b)).sum()
+        loss.backward()
+        return returned(loss)
+
+    least = 0.75 * m.dist2(a, b).sum().item()
+    first = torch.as_tensor(closure()).item() - least
+    values = [search.step(closure) for _ in range(steps)]
+    assert all(isinstance(v, float) for v in values)
+    return search, point, [(v - least) / first for v in values]
 
 
 @pytest.mark.parametrize("conjugate", ["steepest", "fr", "pr"])
 @pytest.mark.parametrize("method", ["armijo", "wolfe"])
 @pytest.mark.parametrize("name", MANIFOLDS)
 def test_line_search_takes_a_closure_that_returns_its_loss(name, method, conjugate):
-    torch.manual_seed(0)
     m = make(name).double()
-    start, target = pair(m)
-    point = geoopt.ManifoldParameter(start.double(), manifold=m)
-    point.proj_()
-    target = m.projx(target.double())
-    steps = RiemannianLineSearch([point], line_search_method=method, cg_method=conjugate)
 
-    def closure():
-        steps.zero_grad()
-        loss = m.dist2(point, target).sum()
-        loss.backward()
-        return loss
+    def optimizer(params):
+        return RiemannianLineSearch(params, line_search_method=method, cg_method=conjugate)
 
-    before = closure().item()
-    values = [steps.step(closure) for _ in range(4)]
-    assert all(isinstance(v, float) for v in values)
-    assert m.dist2(point, target).sum().item() < 1e-3 * before
+    # In flat space the first step is exact, and a second finds nothing to do.
+    steps = 1 if name == "euclidean" else 3
+    search, point, above = searched(optimizer, m, lambda loss: loss, steps)
+    assert above[-1] < 0.1
     assert m.check_point(point)
-    assert not any(
-        isinstance(t, torch.Tensor) and t.requires_grad for t in steps.state[point].values()
-    )
+    state = search.state[point].values()
+    assert not any(isinstance(t, torch.Tensor) and t.requires_grad for t in state)
 
 
 @pytest.mark.parametrize("name", [n for n in MANIFOLDS if n != "euclidean"])
-def test_geoopts_own_line_search_needs_a_float(name):
-    torch.manual_seed(0)
-    m = make(name)
-    start, target = pair(m)
-    ends = []
-    for optimizer in (geoopt.optim.RiemannianLineSearch, RiemannianLineSearch):
-        point = geoopt.ManifoldParameter(start.clone(), manifold=m)
-        steps = optimizer([point])
-
-        def closure(steps=steps, point=point):
-            steps.zero_grad()
-            loss = m.dist2(point, target).sum()
-            loss.backward()
-            return loss.item()
-
-        for _ in range(3):
-            steps.step(closure)
-        ends.append(point.detach())
-    assert torch.equal(*ends)
+def test_geoopts_own_line_search_takes_a_float(name):
+    m = make(name).double()
+    ours = searched(RiemannianLineSearch, m, lambda loss: loss)
+    theirs = searched(geoopt.optim.RiemannianLineSearch, m, lambda loss: loss.item())
+    assert torch.equal(ours[1], theirs[1]) and ours[2] == theirs[2]
