@@ -17,6 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import tomli_w
+
 from geomclip import __version__
 from geomclip.comparison import calibrate as calibration
 from geomclip.comparison import measure
@@ -96,8 +98,9 @@ def compare(
         overrides: settings of TrainConfig laid over every recipe.
         resume: take finished runs in `out` as they are and continue begun ones; otherwise a
             folder with runs in it is refused.
-        progress: gets {"expected_seconds", "runs"}, then {"run", "step", "steps", "loss", "chance",
-            "samples_per_second", "eta_seconds"} for every logged step, {"message"} in between.
+        progress: gets {"expected_seconds", "runs", "finished"}, then {"run", "step", "steps",
+            "loss", "chance", "samples_per_second", "eta_seconds"} for every logged step,
+            {"message"} in between.
 
     Raises:
         RequestError: the request can't be met, or `out` holds runs of another one.
@@ -117,10 +120,11 @@ def compare(
     )  # fmt: skip
     jobs = jobs or default_jobs(runs)
     runs = _settle(runs, out, jobs, minutes, resume, tell)
+    kept = _keep_overrides(overrides or {}, out)
     run_children(runs, out, min(jobs, len(runs)), lambda *news: tell(_event(*news)))
     settings = {
         "created": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "command": command(runs, geometries, entailment, seeds, first_seed, overrides),
+        "command": command(runs, geometries, entailment, seeds, first_seed, kept),
         "geometries": list(geometries),
         "entailment": [float(w) for w in entailment],
         "seeds": seeds,
@@ -170,8 +174,19 @@ def _settle(
     if left:
         timing = timing or _time(left, out, jobs, tell)
         expected = timing.seconds(len(left), runs[0].config.steps)
-    tell({"expected_seconds": expected, "runs": [run.name for run in runs]})
+    names = [run.name for run in runs]
+    finished = [name for name in names if name not in {run.name for run in left}]
+    tell({"expected_seconds": expected, "runs": names, "finished": finished})
     return runs
+
+
+def _keep_overrides(overrides: Mapping[str, Any], out: Path) -> Path | None:
+    """The settings laid over the recipes as a file that `--config` reads; None without any."""
+    if not overrides:
+        return None
+    path = out / REQUESTS / "overrides.toml"
+    write_file(path, tomli_w.dumps(dict(overrides)))
+    return path
 
 
 def _time(runs: list[PlannedRun], out: Path, jobs: int, tell: Progress) -> calibration.Timing:
@@ -243,24 +258,19 @@ def command(
     entailment: Sequence[float],
     seeds: int,
     first_seed: int,
-    overrides: Mapping[str, Any] | None,
+    overrides: Path | None,
 ) -> str:
-    """What to type for the same comparison; a call in Python where no command line can say it."""
+    """What to type for the same comparison; `overrides` is the file of settings it was given."""
     config = runs[0].config
-    if overrides:
-        return (
-            f"geomclip.compare.compare({list(geometries)!r}, entailment={list(entailment)!r}, "
-            f"seeds={seeds}, first_seed={first_seed}, steps={config.steps}, "
-            f"data={config.data!r}, overrides={dict(overrides)!r})"
-        )
     words = ["geomclip", "compare", "--geometries", ",".join(geometries)]
     words += ["--entailment", ",".join(f"{w:g}" for w in entailment), "--seeds", str(seeds)]
     words += ["--seed", str(first_seed), "--steps", str(config.steps)]
+    words += ["--config", str(overrides)] if overrides else []
     for field in dataclasses.fields(DataConfig):
         value = getattr(config.data, field.name)
         if value == field.default:
             continue
-        flag = "--data" if field.name == "source" else f"--{field.name.replace('_', '-')}"
+        flag = "--data" if field.name == "source" else f"--data.{field.name.replace('_', '-')}"
         if value is not True:
             values = map(str, value) if isinstance(value, tuple) else [str(value)]
             words += [flag, *values]

@@ -3,7 +3,9 @@
 import csv
 import dataclasses
 import fcntl
+import json
 import os
+import shlex
 import shutil
 import signal
 from types import SimpleNamespace
@@ -11,6 +13,8 @@ from types import SimpleNamespace
 import comparing
 import pytest
 
+from geomclip.cli.compare import CompareOptions, read_overrides
+from geomclip.cli.options import parse
 from geomclip.compare import compare
 from geomclip.comparison.children import REQUESTS, run_children, start
 from geomclip.comparison.plan import plan_runs, request_of
@@ -37,7 +41,7 @@ def done(data, tmp_path_factory):
         NAMES, steps=STEPS, data=data, out=tmp_path_factory.mktemp("comparison"),
         overrides=comparing.OVERRIDES, progress=events.append,
     )  # fmt: skip
-    return SimpleNamespace(comparison=comparison, out=comparison.out, events=events)
+    return SimpleNamespace(comparison=comparison, out=comparison.out, events=events, data=data)
 
 
 def test_it_says_first_how_long_it_takes_and_then_how_far_it_is(done):
@@ -66,6 +70,15 @@ def test_it_leaves_results_report_and_run_folders(done):
     page = (done.out / "report.html").read_text(encoding="utf-8")
     assert "EuCLIP" in page and len(page) < 10_000_000
     assert not (done.out / REQUESTS / "calibration").exists()
+
+
+def test_the_command_it_names_asks_for_the_same(done):
+    words = shlex.split(done.comparison.results.settings["command"])
+    assert words[:2] == ["geomclip", "compare"]
+    options = parse(CompareOptions, words[2:], prog="geomclip compare")
+    assert options.geometry_names() == NAMES and options.steps == STEPS
+    assert options.data == done.data
+    assert read_overrides(options) == json.loads(json.dumps(comparing.OVERRIDES))
 
 
 def test_the_table_has_both_geometries(done):
@@ -107,6 +120,8 @@ def test_a_second_call_takes_finished_runs_as_they_are(done, data, tmp_path):
     )
     assert again.results.rows == done.comparison.results.rows
     assert not any("step" in event for event in events)
+    (first,) = [event for event in events if "runs" in event]
+    assert first["finished"] == first["runs"] == ["clip-seed0", "euclip-seed0"]
     with pytest.raises(RequestError, match="other settings: steps is 21, was 20"):
         compare(NAMES, steps=STEPS + 1, data=data, out=out, overrides=comparing.OVERRIDES)
     with pytest.raises(RequestError, match="already holds a run"):
@@ -114,8 +129,6 @@ def test_a_second_call_takes_finished_runs_as_they_are(done, data, tmp_path):
 
 
 def test_minutes_keep_their_steps_on_a_second_call(done, data, tmp_path):
-    import json
-
     out = tmp_path / "minutes"
     shutil.copytree(done.out, out)
     runs = plan_runs(NAMES, steps=STEPS, data=data, overrides=comparing.OVERRIDES)

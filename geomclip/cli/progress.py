@@ -1,6 +1,7 @@
 """Progress of runs: one bar a run on a terminal, a line every ten seconds elsewhere.
 
-Fed with event dicts: first {"expected_seconds": s, "runs": [names]}, then {"run": name, "step",
+Fed with event dicts: first {"expected_seconds": s, "runs": [names], "finished": [those of them that
+need no training]}, then {"run": name, "step",
 "steps", "loss", "chance", "samples_per_second", "eta_seconds"}, with "flat" and "at_bound" where
 the trainer tells them.
 """
@@ -64,13 +65,16 @@ class RunProgress:
     def __call__(self, event: dict[str, Any]) -> None:
         """Draw one event."""
         if "expected_seconds" in event:
-            self._begin(event.get("runs", []), event["expected_seconds"])
+            finished = event.get("finished", [])
+            self._begin(event.get("runs", []), event["expected_seconds"], finished)
         if "message" in event:
             self.output.note(str(event["message"]))
         if "run" in event and "step" in event:
             self._step(str(event["run"]), event)
 
-    def _begin(self, runs: Sequence[str], seconds: float | int | None) -> None:
+    def _begin(
+        self, runs: Sequence[str], seconds: float | int | None, finished: Sequence[str]
+    ) -> None:
         count = f"{len(runs)} run{'' if len(runs) == 1 else 's'}"
         if seconds is None:
             self.output.note(f"{count}: {', '.join(runs)}; all are trained already.")
@@ -79,11 +83,17 @@ class RunProgress:
             self.output.note(f"{count}: {', '.join(runs)}; this takes about {about}.")
         width = max(map(len, runs), default=0)
         for run in runs:
-            self._task(run.ljust(width), run)
+            self._task(run.ljust(width), run, finished=run in finished)
 
-    def _task(self, description: str, run: str) -> None:
+    def _task(self, description: str, run: str, *, finished: bool = False) -> None:
         if self._bars is not None and run not in self._tasks:
-            self._tasks[run] = self._bars.add_task(description, total=1, count="", state="waiting")
+            self._tasks[run] = self._bars.add_task(
+                description,
+                total=1,
+                completed=int(finished),
+                count="",
+                state="trained before" if finished else "waiting",
+            )
 
     def _step(self, run: str, event: dict[str, Any]) -> None:
         step, steps = int(event["step"]), int(event["steps"])

@@ -74,6 +74,15 @@ def test_a_terminal_shows_a_bar_for_every_run():
     assert "euclip" in euclip and "waiting" in euclip
 
 
+def test_a_run_that_was_trained_before_is_not_shown_as_waiting():
+    output, text = screen(terminal=True)
+    with RunProgress(output) as view:
+        view({"expected_seconds": 60, "runs": ["clip", "euclip"], "finished": ["clip"]})
+    clip, euclip = text.getvalue().rsplit("\x1b[2K", 1)[-1].split("\x1b[?25h")[0].splitlines()[:2]
+    assert "clip" in clip and "trained before" in clip
+    assert "euclip" in euclip and "waiting" in euclip
+
+
 def test_flat_loss_and_bounds_are_told_once_even_when_quiet():
     output, text = screen(quiet=True)
     with RunProgress(output) as view:
