@@ -15,6 +15,14 @@ from manifolds import functional, optim
 from manifolds.base import Manifold
 from manifolds.euclidean import Euclidean
 from manifolds.halfspace import UpperHalfSpace
+from manifolds.interop import (
+    from_geoopt,
+    points_from_geoopt,
+    points_to_geoopt,
+    to_geoopt,
+    vectors_from_geoopt,
+    vectors_to_geoopt,
+)
 from manifolds.isometries import (
     gyration,
     lorentz_boost,
@@ -67,6 +75,7 @@ __all__ = [
     "UpperHalfSpace",
     "convert",
     "from_ambient",
+    "from_geoopt",
     "functional",
     "gyration",
     "halfspace_to_klein",
@@ -86,9 +95,14 @@ __all__ = [
     "poincare_to_halfspace",
     "poincare_to_klein",
     "poincare_to_lorentz",
+    "points_from_geoopt",
+    "points_to_geoopt",
     "push",
     "radius_limit",
     "rotate",
     "rotation",
     "to_ambient",
+    "to_geoopt",
+    "vectors_from_geoopt",
+    "vectors_to_geoopt",
 ]
