@@ -61,9 +61,9 @@ def split_bf16(x: Tensor, twice: str) -> Tensor:
     return torch.cat([high, high, low] if twice == "high" else [high, low, high], dim=-1)
 
 
-def product(x: Tensor, y: Tensor, precision: str = "float32") -> Tensor:
+def product(x: Tensor, y: Tensor, precision: str = "float32", out: Tensor | None = None) -> Tensor:
     """x y^T (n, m) of rows, in the dtype of x."""
     if precision == "bf16x3" and x.dtype == torch.float32:
         left, right = split_bf16(x, "high"), split_bf16(y, "outer")
         return torch.mm(left, right.mT, out_dtype=torch.float32)
-    return torch.mm(x, y.mT)
+    return torch.mm(x, y.mT, out=out)

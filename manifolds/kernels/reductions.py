@@ -15,8 +15,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from manifolds.kernels import pairs, radial, spaces
-from manifolds.kernels.tiles import CUT, TINY, Pairs
+from manifolds.kernels import near, radial, spaces
+from manifolds.kernels.compiled import Compiled, lines
+from manifolds.kernels.online import Online, finite
+from manifolds.kernels.tiles import CUT, TINY, Pairs, Tile
 
 
 class Sums(NamedTuple):
@@ -39,35 +41,6 @@ class Gradients(NamedTuple):
     bias: Tensor
 
 
-class _Online:
-    """log sum exp of lines (rows or columns) to which tiles add."""
-
-    def __init__(self, size: int, like: Tensor) -> None:
-        self.top = like.new_full((size,), -torch.inf)
-        self.sum = like.new_zeros(size)
-
-    def add(self, part: slice, logits: Tensor, dim: int) -> Tensor:
-        """Adds exp(logits) summed over `dim` to the lines `part`; returns the largest logits."""
-        tile_top = logits.amax(dim)
-        tile_sum = (logits - _finite(tile_top).unsqueeze(dim)).exp_().sum(dim)
-        tile_top = tile_top.to(self.top.dtype)
-        top = torch.maximum(self.top[part], tile_top)
-        base = _finite(top)
-        self.sum[part] *= (self.top[part] - base).exp_()
-        self.sum[part] += tile_sum * (tile_top - base).exp_()
-        self.top[part] = top
-        return tile_top
-
-    def result(self) -> Tensor:
-        """log sum exp; -inf for lines without a logit."""
-        return self.top + self.sum.log()
-
-
-def _finite(top: Tensor) -> Tensor:
-    """0 where a line is still empty, so that -inf minus it stays -inf."""
-    return top.masked_fill(top == -torch.inf, 0)
-
-
 def forward(p: Pairs, factor: float, bias: float, reduction: str, keep: bool) -> Sums:
     """The sums of all pairs; `keep` returns the n x m forms for the backward pass."""
     (n, m), like = p.shape, p.c
@@ -75,18 +48,24 @@ def forward(p: Pairs, factor: float, bias: float, reduction: str, keep: bool) ->
     partners = p.partners()
     i = torch.arange(partners.start, partners.stop, device=like.device)
     points = p.x.points, p.y.points
-    pair = pairs.scores(p.space, p.function, *points, p.c, i, i + p.offset)
+    points = p.x.points, p.y.points
+    pair = near.scores(p.space, p.function, *points, p.c, i, i + p.offset)
     kept = p.x.vector.new_empty((n, m) if keep else (0, 0))
     lse = reduction == "lse"
-    row, column = _Online(n, like), _Online(m if lse else 0, like)
+    row, column = Online(n, like), Online(m if lse else 0, like)
     row_tops = like.new_full((len(column_blocks), n), -torch.inf)
     column_tops = like.new_full((len(row_blocks), m), -torch.inf)
+    compiled, scratch = Compiled.of(p, factor, bias, lse), _scratch(p)
     for a, rows in enumerate(row_blocks):
         for b, columns in enumerate(column_blocks):
-            form = p.form(rows, columns) if keep else None
-            if form is not None:
-                kept[rows, columns] = form
-            tile = p.tile(rows, columns, form)
+            out = _view(scratch, rows, columns)
+            product = None
+            if p.in_range(rows, columns):
+                product = p.product(rows, columns, kept[rows, columns] if keep else out)
+                tops = row_tops[b, rows], column_tops[a, columns]
+                if compiled and compiled.forward(product, out, rows, columns, (row, column), tops):
+                    continue
+            tile = p.tile(rows, columns, None if compiled else product)
             logits = _logits(p, tile.score, rows, columns, factor, bias)
             if lse:
                 row_tops[b, rows] = row.add(rows, logits, 1)
@@ -97,6 +76,18 @@ def forward(p: Pairs, factor: float, bias: float, reduction: str, keep: bool) ->
     row_sums, column_sums = (row.result(), column.result()) if lse else (row.sum, column.sum)
     reach = _reach(p, row_tops, column_tops, row_sums, column_sums, lse)
     return Sums(row_sums, column_sums, pair, reach, kept)
+
+
+def _scratch(p: Pairs) -> Tensor:
+    """Memory of one tile, used again for every one."""
+    rows, columns = p.blocks()
+    size = (rows[0].stop * columns[0].stop) if rows and columns else 0
+    return p.x.vector.new_empty(size)
+
+
+def _view(scratch: Tensor, rows: slice, columns: slice) -> Tensor:
+    height, width = rows.stop - rows.start, columns.stop - columns.start
+    return scratch[: height * width].view(height, width)
 
 
 def _logits(
@@ -119,7 +110,7 @@ def _reach(
     row_blocks, column_blocks = p.blocks()
     reach = row_tops.new_full((len(row_blocks), len(column_blocks)), -torch.inf)
     if lse:
-        row_tops, column_tops = row_tops - _finite(row), column_tops - _finite(column)
+        row_tops, column_tops = row_tops - finite(row), column_tops - finite(column)
     for a, rows in enumerate(row_blocks):
         for b, columns in enumerate(column_blocks):
             reach[a, b] = row_tops[b, rows].amax()
@@ -137,102 +128,153 @@ def backward(
     lse: bool,
 ) -> Gradients:
     """Gradients of sum(row * grads[0]) + sum(column * grads[1]) + sum(pair * grads[2])."""
-    (n, m), (x, y), like = p.shape, (p.x, p.y), p.c
-    grad_x, grad_y = torch.zeros_like(x.vector), torch.zeros_like(y.vector)
-    level_x, level_y = torch.zeros_like(x.level), torch.zeros_like(y.level)
-    near: tuple[Tensor, Tensor] | None = None
-    points = x.points, y.points
-    by_factor, by_bias, by_c = (like.new_zeros(()) for _ in range(3))
-    row_base, column_base = _finite(sums.row), _finite(sums.column)
+    n, m = p.shape
+    work = _Backward(p, sums, grads, factor, bias, lse)
     row_blocks, column_blocks = p.blocks()
     # Relative to a line's largest weight, which is at least 1 / its length: below float32's last
     # place even if every element of the tile had it. Sigmoid weights have no sum to compare with.
     cut = -24.0 - torch.tensor(float(max(n, m, 1))).log().item() if lse else CUT
-    # factor F = factor (1 + A)(1 + B) - factor k <X, Y>: the sums that reach the levels give it,
-    # and what it shares with dL/dk then cancels exactly in dL/dc.
-    products = p.function == "shifted" and factor != 0
     live = (sums.reach >= cut) | sums.reach.isnan()
     for a, rows in enumerate(row_blocks):
         for b, columns in enumerate(column_blocks):
-            if not live[a, b]:
-                continue
-            saved = sums.kept[rows, columns] if sums.kept.numel() else None
-            tile = p.tile(rows, columns, saved)
-            logits, dtype = _logits(p, tile.score, rows, columns, factor, bias), tile.u.dtype
-            if lse:
-                weight = _share(logits - row_base[rows, None].to(dtype), grads[0][rows, None])
-                weight += _share(logits.sub_(column_base[columns].to(dtype)), grads[1][columns])
-            else:
-                weight = torch.threshold_(logits, CUT, -torch.inf).sigmoid_()
-                weight *= grads[0][rows, None].to(dtype)
-            if not products:
-                by_factor = by_factor + (weight * tile.score).sum(dtype=like.dtype)
-            by_bias = by_bias + weight.sum(dtype=like.dtype)
-            if tile.close is not None:
-                i, j = tile.close.unbind(1)
-                if near is None:
-                    near = like.new_zeros(x.points.shape), like.new_zeros(y.points.shape)
-                index = i + rows.start, j + columns.start
-                direct = weight[i, j] * factor
-                if products:
-                    by_factor = by_factor + (weight * tile.score)[i, j].sum(dtype=like.dtype)
-                weight[i, j] = 0
-                by_c = by_c + pairs.add_gradients(
-                    p.space, p.function, points, p.c, index, direct, near
+            if live[a, b]:
+                work.add(rows, columns)
+    return work.result()
+
+
+class _Backward:
+    """The gradients of a problem while its tiles arrive."""
+
+    def __init__(
+        self,
+        p: Pairs,
+        sums: Sums,
+        grads: tuple[Tensor, Tensor, Tensor],
+        factor: float,
+        bias: float,
+        lse: bool,
+    ) -> None:
+        self.p, self.sums, self.factor, self.bias, self.lse = p, sums, factor, bias, lse
+        self.grads = grads
+        self.x, self.y = torch.zeros_like(p.x.vector), torch.zeros_like(p.y.vector)
+        self.levels = torch.zeros_like(p.x.level), torch.zeros_like(p.y.level)
+        self.near: tuple[Tensor, Tensor] | None = None
+        self.totals = p.c.new_zeros(2)  # dL/dfactor, dL/dbias
+        self.by_c = p.c.new_zeros(())
+        bases = (-finite(sums.row), -finite(sums.column)) if lse else (sums.row * 0, sums.column)
+        dtype = p.x.vector.dtype
+        self.row, self.column = lines(bases[0], grads[0], dtype), lines(bases[1], grads[1], dtype)
+        self.compiled, self.scratch = Compiled.of(p, factor, bias, lse), _scratch(p)
+
+    def add(self, rows: slice, columns: slice) -> None:
+        """Adds what a tile gives."""
+        p, out = self.p, _view(self.scratch, rows, columns)
+        product = None
+        if p.in_range(rows, columns):
+            keep = self.sums.kept.numel() > 0
+            product = self.sums.kept[rows, columns] if keep else p.product(rows, columns, out)
+            if self.compiled:
+                sides, levels = (self.row, self.column), self.levels
+                close = self.compiled.backward(
+                    product, out, rows, columns, sides, levels, self.totals
                 )
-            weight *= radial.slope(p.function, tile.u, tile.score).mul_(factor)
-            if p.coupled:
-                weight = torch.nn.functional.hardshrink(weight, TINY)
-            _add_products(p, rows, columns, weight, (grad_x, grad_y), (level_x, level_y))
-    if p.space in ("lorentz", "poincare"):
-        # k = c: dL/dk = -sum_ij w_ij <X_i, Y_j>, and sum_j w_ij Y_j is there already.
-        total = like.new_zeros(())
-        for part in spaces.chunks(*x.points.shape):
-            total = total + (grad_x[part].to(like.dtype) * x.vector[part].to(like.dtype)).sum()
-        by_c = by_c - total
-        if products:
-            by_factor = by_factor + (((1 + x.level) * level_x).sum() - p.k * total) / factor
-    for side, grad, level in ((x, grad_x, level_x), (y, grad_y, level_y)):
-        grad.mul_(-p.k)
-        by_c = by_c + spaces.pull_back(spaces.SPACES[p.space], side.points, p.c, grad, level)
-    if near is not None:
-        grad_x, grad_y = grad_x + near[0].to(grad_x.dtype), grad_y + near[1].to(grad_y.dtype)
-    partners = p.partners()
-    i = torch.arange(partners.start, partners.stop, device=like.device)
-    by_c = by_c + pairs.add_gradients(
-        p.space, p.function, points, p.c, (i, i + p.offset), grads[2], (grad_x, grad_y)
-    )
-    return Gradients(grad_x, grad_y, by_c, by_factor, by_bias)
+                if close is not None:
+                    if len(close):
+                        self._add_near(rows, columns, close, p.near_scores(rows, columns, close))
+                    self._add_products(rows, columns, out)
+                    return
+        tile = p.tile(rows, columns, None if self.compiled else product)
+        weight = self._weights(rows, columns, tile)
+        if tile.close is not None:
+            where = tile.close.unbind(1)
+            self._add_near(rows, columns, tile.close, tile.score[where].to(p.c.dtype))
+            weight[where] = 0
+        self.totals[0] += (weight * tile.score).sum(dtype=p.c.dtype)
+        self.totals[1] += weight.sum(dtype=p.c.dtype)
+        weight *= radial.slope(p.function, tile.u, tile.score).mul_(self.factor)
+        if p.coupled:
+            weight = torch.nn.functional.hardshrink(weight, TINY)
+        self._add_levels(rows, columns, weight)
+        self._add_products(rows, columns, weight)
+
+    def _weights(self, rows: slice, columns: slice, tile: Tile) -> Tensor:
+        """dL/dlogits of a tile."""
+        logits = _logits(self.p, tile.score, rows, columns, self.factor, self.bias)
+        row_base, row_grad = self.row.base[rows, None], self.row.grad[rows, None]
+        if not self.lse:
+            return torch.threshold_(logits, CUT, -torch.inf).sigmoid_().mul_(row_grad)
+        weight = _share(logits + row_base, row_grad)
+        weight += _share(logits.add_(self.column.base[columns]), self.column.grad[columns])
+        return weight
+
+    def _add_near(self, rows: slice, columns: slice, close: Tensor, score: Tensor) -> None:
+        """Adds what the close pairs (k, 2) of a tile give, their scores F known."""
+        p = self.p
+        i, j = close[:, 0] + rows.start, close[:, 1] + columns.start
+        logits = self.factor * score + self.bias
+        if self.lse:
+            weight = self.grads[0][i] * (logits - finite(self.sums.row)[i]).exp()
+            weight += self.grads[1][j] * (logits - finite(self.sums.column)[j]).exp()
+        else:
+            weight = self.grads[0][i] * logits.sigmoid()
+        self.totals[0] += (weight * score).sum()
+        self.totals[1] += weight.sum()
+        if self.near is None:
+            self.near = torch.zeros_like(p.x.points), torch.zeros_like(p.y.points)
+        points = p.x.points, p.y.points
+        self.by_c += near.add_gradients(
+            p.space, p.function, points, p.c, (i, j), weight * self.factor, self.near
+        )
+
+    def _add_levels(self, rows: slice, columns: slice, weight: Tensor) -> None:
+        """Adds what w = dL/du of a tile gives to the levels of its lines."""
+        p = self.p
+        if p.coupled:
+            a, b = p.x.level[rows].to(weight.dtype), p.y.level[columns].to(weight.dtype)
+            self.levels[0][rows] += weight @ (1 + b)
+            self.levels[1][columns] += weight.mT @ (1 + a)
+        else:
+            self.levels[0][rows] += weight.sum(1)
+            self.levels[1][columns] += weight.sum(0)
+
+    def _add_products(self, rows: slice, columns: slice, weight: Tensor) -> None:
+        """Adds w Y and w^T X of a tile."""
+        left, right = self.p.x.vector[rows], self.p.y.vector[columns]
+        if weight.dtype == left.dtype:
+            self.x[rows].addmm_(weight, right)
+            self.y[columns].addmm_(weight.mT, left)
+        else:
+            self.x[rows] += (weight @ right.to(weight.dtype)).to(left.dtype)
+            self.y[columns] += (weight.mT @ left.to(weight.dtype)).to(left.dtype)
+
+    def result(self) -> Gradients:
+        """The gradients, once every tile has been added."""
+        p, dtype = self.p, self.p.c.dtype
+        if p.coupled:
+            # k = c: dL/dk = -sum_ij w_ij <X_i, Y_j>, and sum_j w_ij Y_j is there already.
+            parts = spaces.chunks(*p.x.points.shape)
+            vector, grad = p.x.vector, self.x
+            self.by_c -= sum(
+                ((grad[part].to(dtype) * vector[part].to(dtype)).sum() for part in parts),
+                start=self.by_c.new_zeros(()),
+            )
+        space = spaces.SPACES[p.space]
+        for side, grad, level in zip((p.x, p.y), (self.x, self.y), self.levels, strict=True):
+            grad.mul_(-p.k)
+            self.by_c += spaces.pull_back(space, side.points, p.c, grad, level)
+        if self.near is not None:
+            self.x += self.near[0]
+            self.y += self.near[1]
+        rows = p.partners()
+        i = torch.arange(rows.start, rows.stop, device=p.c.device)
+        points, into = (p.x.points, p.y.points), (self.x, self.y)
+        self.by_c += near.add_gradients(
+            p.space, p.function, points, p.c, (i, i + p.offset), self.grads[2], into, once=True
+        )
+        return Gradients(self.x, self.y, self.by_c, self.totals[0].clone(), self.totals[1].clone())
 
 
 def _share(log_weight: Tensor, grad: Tensor) -> Tensor:
     """grad * exp(log_weight), with true zeros where exp would come near denormals."""
     torch.threshold_(log_weight, CUT, -torch.inf)
     return log_weight.exp_().mul_(grad.to(log_weight.dtype))
-
-
-def _add_products(
-    p: Pairs,
-    rows: slice,
-    columns: slice,
-    weight: Tensor,
-    grads: tuple[Tensor, Tensor],
-    levels: tuple[Tensor, Tensor],
-) -> None:
-    """Adds what w = dL/du of a tile gives: w Y and w^T X, and the sums that reach the levels."""
-    left, right, dtype = p.x.vector[rows], p.y.vector[columns], p.x.vector.dtype
-    if weight.dtype == dtype:
-        grads[0][rows].addmm_(weight, right)
-        grads[1][columns].addmm_(weight.mT, left)
-    else:
-        grads[0][rows] += (weight @ right.to(weight.dtype)).to(dtype)
-        grads[1][columns] += (weight.mT @ left.to(weight.dtype)).to(dtype)
-    if p.space in ("dot", "sphere"):  # their levels are constants
-        return
-    a, b = p.x.level[rows].to(weight.dtype), p.y.level[columns].to(weight.dtype)
-    if p.coupled:
-        levels[0][rows] += weight @ (1 + b)
-        levels[1][columns] += weight.mT @ (1 + a)
-    else:
-        levels[0][rows] += weight.sum(1)
-        levels[1][columns] += weight.sum(0)

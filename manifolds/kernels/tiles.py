@@ -1,8 +1,8 @@
 """Tiles of pairwise scores: values, close pairs from differences, and the products of the backward.
 
-A `Pairs` holds the two sides of a problem; `Pairs.tile(rows, columns)` gives u and F(u) of a block
-in float32, or in float64 where float32 can't hold it: where more than 1 % of its pairs are too
-close for a float32 product, or where cosh(r_x) cosh(r_y) is beyond float32's range for slopes.
+A `Pairs` holds the two sides of a problem; `Pairs.tile(rows, columns, product)` gives u and F(u) of
+a block in float32, or in float64 where float32 can't hold it: where more than 1 % of its pairs are
+too close for a float32 product, or where cosh(r_x) cosh(r_y) is beyond float32's range for slopes.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from manifolds.kernels import pairs, precision, radial, spaces
+from manifolds.kernels import near, precision, radial, spaces
 
 CPU_TILE = (512, 2048)
 GPU_TILE = (4096, 4096)
@@ -71,44 +71,65 @@ class Pairs:
         (height, width), (n, m) = tile_size(self.c.device), self.shape
         return _slices(n, height), _slices(m, width)
 
-    def form(self, rows: slice, columns: slice, wide: bool = False) -> Tensor:
-        """u of a block, raw."""
-        a, b = self.x.level[rows], self.y.level[columns]
-        if wide and self.x.vector.dtype != self.c.dtype:
-            space = spaces.SPACES[self.space]
-            left, _ = space.rows(self.x.points[rows].to(self.c.dtype), self.c)
-            right, _ = space.rows(self.y.points[columns].to(self.c.dtype), self.c)
-        else:
-            left, right = self.x.vector[rows], self.y.vector[columns]
-        u = precision.product(left, right, self.precision).mul_(-self.k)
-        if self.space == "dot":
-            return u
-        a, b = a.to(u.dtype), b.to(u.dtype)
-        return u.addcmul_(1 + a[:, None] if self.coupled else u.new_ones(()), b).add_(a[:, None])
+    def product(self, rows: slice, columns: slice, out: Tensor | None = None) -> Tensor:
+        """<X_i, Y_j> of a block in the work dtype."""
+        left, right = self.x.vector[rows], self.y.vector[columns]
+        return precision.product(left, right, self.precision, out)
 
-    def tile(self, rows: slice, columns: slice, saved: Tensor | None = None) -> Tile:
-        """u and F(u) of a block; `saved` is `form` of it, kept from the forward pass."""
-        a, b = self.x.level[rows], self.y.level[columns]
+    def wide_product(self, rows: slice, columns: slice) -> Tensor:
+        """<X_i, Y_j> of a block in float64, from the points."""
+        space, dtype = spaces.SPACES[self.space], self.c.dtype
+        left, _ = space.rows(self.x.points[rows].to(dtype), self.c)
+        right, _ = space.rows(self.y.points[columns].to(dtype), self.c)
+        return left @ right.mT
+
+    def in_range(self, rows: slice, columns: slice) -> bool:
+        """Whether float32 holds the slopes of a block."""
+        if not self.coupled or self.x.vector.dtype == self.c.dtype:
+            return True
+        highest = (1 + self.x.level[rows].amax()) * (1 + self.y.level[columns].amax())
+        return not highest > MAX_FORM  # NaN stays in float32
+
+    def tile(self, rows: slice, columns: slice, product: Tensor | None) -> Tile:
+        """u and F(u) of a block from its product; in float64 without one, or if need be."""
         narrow = self.x.vector.dtype != self.c.dtype
-        wide = narrow and self.coupled and bool((1 + a.amax()) * (1 + b.amax()) > MAX_FORM)
-        u = self.form(rows, columns, wide) if saved is None or wide else saved.clone()
-        self._fill_partners(u, rows, columns)
-        share = precision.WIDE_TAU if wide else precision.TAU[self.precision]
-        close = self._close(u, rows, columns, share)
-        if close is not None and narrow and not wide and len(close) > CLOSE_SHARE * u.numel():
-            u = self.form(rows, columns, wide=True)
-            self._fill_partners(u, rows, columns)
-            close = self._close(u, rows, columns, precision.WIDE_TAU)
+        wide = narrow and product is None
+        u, close = self._form(rows, columns, product)
+        if close is not None and narrow and not wide and len(close) > self.limit(u.numel()):
+            u, close = self._form(rows, columns, None)
         if close is None:
             return Tile(u, radial.value(self.function, u), None)
         where = close.unbind(1)
         u[where] = 1.0
         score = radial.value(self.function, u)
         score = score.clone() if score is u else score
-        i, j = where[0] + rows.start, where[1] + columns.start
-        points = self.x.points, self.y.points
-        score[where] = pairs.scores(self.space, self.function, *points, self.c, i, j).to(u.dtype)
+        score[where] = self.near_scores(rows, columns, close).to(u.dtype)
         return Tile(u, score, close)
+
+    def limit(self, size: int) -> int:
+        """Close pairs in a block beyond which it is computed in float64."""
+        return int(CLOSE_SHARE * size)
+
+    def near_scores(self, rows: slice, columns: slice, close: Tensor) -> Tensor:
+        """F (k,) of the pairs (k, 2) of a block from differences, in float64."""
+        i, j = close[:, 0] + rows.start, close[:, 1] + columns.start
+        return near.scores(self.space, self.function, self.x.points, self.y.points, self.c, i, j)
+
+    def _form(
+        self, rows: slice, columns: slice, product: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """u of a block, 1 for partners, and its close pairs; float64 without a product."""
+        share = precision.TAU[self.precision]
+        if product is None:
+            product, share = self.wide_product(rows, columns), precision.WIDE_TAU
+        u = product * -self.k
+        if self.space != "dot":
+            a, b = self.x.level[rows].to(u.dtype), self.y.level[columns].to(u.dtype)
+            u.addcmul_(1 + a[:, None] if self.coupled else u.new_ones(()), b).add_(a[:, None])
+        partners = self.diagonal(rows, columns)
+        if partners is not None:
+            torch.diagonal(u, partners[0]).fill_(1)  # no sum reads them, and u may be below 0 there
+        return u, self._close(u, rows, columns, share)
 
     def diagonal(self, rows: slice, columns: slice) -> tuple[int, slice] | None:
         """Where partners lie in a block: torch's offset of the diagonal, and its rows in there."""
@@ -119,12 +140,6 @@ class Pairs:
         return rows.start + self.offset - columns.start, slice(
             start - rows.start, stop - rows.start
         )
-
-    def _fill_partners(self, u: Tensor, rows: slice, columns: slice) -> None:
-        """1 for partners, which no sum reads: u itself may be below 0 there."""
-        partners = self.diagonal(rows, columns)
-        if partners is not None:
-            torch.diagonal(u, partners[0]).fill_(1)
 
     def _close(self, u: Tensor, rows: slice, columns: slice, share: float) -> Tensor | None:
         """Indices (k, 2) of the pairs of a block that u doesn't resolve, partners aside."""

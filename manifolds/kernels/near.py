@@ -11,12 +11,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from manifolds.kernels.library import Library, cpu, threads
 from manifolds.kernels.radial import slope, value
 from manifolds.kernels.spaces import chunks
 from manifolds.numerics import deficit, dot, safe_divide
 from manifolds.polar import hyperbolic_q, polar, radial_sinh, tangential
 
 Gradients = tuple[Tensor, Tensor, Tensor]
+SPACE_CODES = {"dot": 0, "euclidean": 1, "sphere": 2, "lorentz": 3, "poincare": 4}
 
 
 @dataclass(frozen=True)
@@ -104,11 +106,17 @@ def scores(
     space: str, function: str, x: Tensor, y: Tensor, c: Tensor, i: Tensor, j: Tensor
 ) -> Tensor:
     """F(u) (k,) of the pairs (x[i], y[j]) in c's dtype."""
+    library = compiled(x)
+    if library is not None:
+        u, v = (c.new_empty(i.shape[0]) for _ in range(2))
+        sides = SPACE_CODES[space], x, y, x.shape[1], c.item(), i, j, i.shape[0]
+        library.call("manifolds_near_values", *sides, u, v, threads())
+        return value(function, u, v if space == "sphere" else None)
     result = c.new_empty(i.shape[0])
     for part in chunks(i.shape[0], x.shape[1]):
         pair = PAIRS[space](x[i[part]].to(c.dtype), y[j[part]].to(c.dtype), c)
-        v = None if pair.v is None else pair.v.squeeze(-1)
-        result[part] = value(function, pair.u.squeeze(-1), v)
+        far = None if pair.v is None else pair.v.squeeze(-1)
+        result[part] = value(function, pair.u.squeeze(-1), far)
     return result
 
 
@@ -120,9 +128,26 @@ def add_gradients(
     index: tuple[Tensor, Tensor],
     weight: Tensor,
     into: tuple[Tensor, Tensor],
+    *,
+    once: bool = False,
 ) -> Tensor:
-    """Adds sum_k weight_k dF_k/dx, dF_k/dy to the rows of `into`; returns dL/dc."""
+    """Adds sum_k weight_k dF_k/dx, dF_k/dy to the rows of `into`; returns dL/dc.
+
+    once: no row appears in two pairs.
+    """
     (x, y), (i, j), total = points, index, c.new_zeros(())
+    library = compiled(x)
+    if library is not None:
+        count = i.shape[0]
+        u, v, by_c = (c.new_empty(count) for _ in range(3))
+        sides = SPACE_CODES[space], x, y, x.shape[1], c.item(), i, j
+        library.call("manifolds_near_values", *sides, count, u, v, threads())
+        known = v if space == "sphere" else None
+        score = value(function, u.clone(), known)
+        w = weight.to(c.dtype) * slope(function, u, score, known)
+        workers = threads() if once else 1
+        library.call("manifolds_near_pull", *sides, w, count, *into, by_c, workers)
+        return by_c.sum()
     for part in chunks(i.shape[0], x.shape[1]):
         pair = PAIRS[space](x[i[part]].to(c.dtype), y[j[part]].to(c.dtype), c)
         score = value(function, pair.u.clone(), pair.v)
@@ -132,3 +157,10 @@ def add_gradients(
         into[1].index_add_(0, j[part], grad_y.to(into[1].dtype))
         total = total + by_c
     return total
+
+
+def compiled(x: Tensor) -> Library | None:
+    """The C++ library for contiguous float32 points on the CPU, where it is live."""
+    if x.dtype != torch.float32 or x.device.type != "cpu" or not x.is_contiguous():
+        return None
+    return cpu()
