@@ -36,6 +36,7 @@ class Space(Protocol):
     def transp(self, x: Tensor, y: Tensor, v: Tensor) -> Tensor: ...
     def transp0(self, y: Tensor, v: Tensor) -> Tensor: ...
     def dist0(self, x: Tensor) -> Tensor: ...
+    def weighted_midpoint(self, x: Tensor, w: Tensor | None = None, dim: int = -2) -> Tensor: ...
     def norm(self, x: Tensor, u: Tensor) -> Tensor: ...
     def proju(self, x: Tensor, u: Tensor) -> Tensor: ...
     def projx(self, x: Tensor) -> Tensor: ...
@@ -220,18 +221,14 @@ def _descend(
     op: str, space: Space, x: Tensor, w: Tensor, tol: float | None, max_iter: int
 ) -> Tensor:
     """Means (b, d) of x (b, n, d); each set has a step length of its own."""
-    state = _look(space, _start(space, x, w), x, w)
+    state = _look(space, space.weighted_midpoint(x, w=w.squeeze(-1)), x, w)
     step_size = torch.ones_like(state.loss)
     for _ in range(max_iter):
         limit = _resolution(space, state, w) if tol is None else torch.full_like(state.loss, tol)
         open_ = state.residual > limit  # false for NaN
         if not open_.any():
             return state.m
-        factor, failed = torch.linalg.cholesky_ex(_hessian(space, state.logs, w))
-        newton = torch.cholesky_solve(state.gradient.unsqueeze(-1), factor).squeeze(-1)
-        # Where the loss is not convex (far pairs on a sphere) the Karcher step, the gradient
-        # itself, still descends: there the second derivative never exceeds 1.
-        step = torch.where((failed > 0).unsqueeze(-1), state.gradient, newton)
+        step = _direction(_hessian(space, state.logs, w), state.gradient)
         moved = from_frame(space, state.m, step_size.unsqueeze(-1) * step)
         trial = _look(space, space.projx(space.expmap(state.m, moved)), x, w)
         slope = step_size * (state.gradient * step).sum(-1)
@@ -255,15 +252,26 @@ def _descend(
     )
 
 
+def _direction(hessian: Tensor, gradient: Tensor) -> Tensor:
+    """Newton's step (b, d), a descent direction also where the loss is not convex."""
+    factor, failed = torch.linalg.cholesky_ex(hessian)
+    step = torch.cholesky_solve(gradient.unsqueeze(-1), factor).squeeze(-1)
+    # Far pairs on a sphere: with the absolute values of its eigenvalues the Hessian leads away from
+    # saddles instead of towards them.
+    saddle = (failed > 0) & hessian.isfinite().all((-2, -1))
+    if saddle.any():
+        values, vectors = torch.linalg.eigh(hessian[saddle])
+        weights = vectors.mT @ gradient[saddle].unsqueeze(-1)
+        weights = weights / values.abs().clamp_min(1e-2).unsqueeze(-1)
+        step[saddle] = (vectors @ weights).squeeze(-1)
+    return step
+
+
 def _choose(take: Tensor, new: _State, old: _State) -> _State:
     def pick(a: Tensor, b: Tensor) -> Tensor:
         return torch.where(take.reshape(-1, *(1,) * (a.ndim - 1)), a, b)
 
     return _State(*(pick(getattr(new, f), getattr(old, f)) for f in _State.__dataclass_fields__))
-
-
-def _start(space: Space, x: Tensor, w: Tensor) -> Tensor:
-    return space.projx(weighted_midpoint(space, x, w.squeeze(-1), -2))
 
 
 class _Newton(torch.autograd.Function):

@@ -14,6 +14,7 @@ from manifolds.functional import (
     geodesics,
     lorentz,
     means,
+    midpoints,
     poincare,
     projections,
     random,
@@ -24,6 +25,7 @@ from manifolds.functional.euclidean import *  # noqa: F403
 from manifolds.functional.geodesics import *  # noqa: F403
 from manifolds.functional.lorentz import *  # noqa: F403
 from manifolds.functional.means import *  # noqa: F403
+from manifolds.functional.midpoints import *  # noqa: F403
 from manifolds.functional.poincare import *  # noqa: F403
 from manifolds.functional.projections import *  # noqa: F403
 from manifolds.functional.random import *  # noqa: F403
@@ -35,6 +37,7 @@ __all__ = [
     *geodesics.__all__,
     *lorentz.__all__,
     *means.__all__,
+    *midpoints.__all__,
     *poincare.__all__,
     *projections.__all__,
     *random.__all__,

@@ -9,7 +9,15 @@ import torch
 from torch import Tensor
 
 from manifolds.arguments import Scalar, curvature
-from manifolds.functional import euclidean, geodesics, lorentz, poincare, projections, sphere
+from manifolds.functional import (
+    euclidean,
+    geodesics,
+    lorentz,
+    midpoints,
+    poincare,
+    projections,
+    sphere,
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,7 @@ class Operations:
     logmap0: Callable[..., Tensor]
     transp: Callable[..., Tensor]
     transp0: Callable[..., Tensor]
+    weighted_midpoint: Callable[..., Tensor]
 
 
 _MAPS = [f.name for f in fields(Operations)][5:]
@@ -41,7 +50,7 @@ _MAPS = [f.name for f in fields(Operations)][5:]
 
 def _bound(model: str, **fixed: Any) -> dict[str, Callable[..., Tensor]]:
     found: dict[str, Callable[..., Tensor]] = {}
-    for module in (euclidean, lorentz, poincare, sphere, geodesics, projections):
+    for module in (euclidean, lorentz, poincare, sphere, geodesics, midpoints, projections):
         for name in _MAPS:
             function = getattr(module, f"{model}_{name}", None)
             if function is not None:
