@@ -1,5 +1,6 @@
 """The README's and the docs' claims about commands and code hold."""
 
+import doctest
 import re
 import shlex
 import tomllib
@@ -9,7 +10,11 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES += sorted((ROOT / "docs" / "manifolds").glob("*.md"))
 PAGES += sorted((ROOT / "experiments").rglob("*.md"))
+RUN = [
+    p for p in PAGES if p.parent.name == "manifolds" or p.stem in ("conventions", "new_manifold")
+]
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -22,6 +27,25 @@ def test_the_readmes_python_runs():
     code = code.partition("model = geomclip.load")[0]
     assert "info_nce" in code
     exec(compile(code, "README.md", "exec"), {})
+
+
+@pytest.mark.parametrize("page", RUN, ids=lambda p: p.stem)
+def test_the_python_of_the_manifolds_pages_runs(page):
+    """Blocks run in turn in one namespace; those with prompts show what comes out."""
+    names = {"__name__": "docs"}
+    parser, runner = doctest.DocTestParser(), doctest.DocTestRunner(verbose=False)
+    found = blocks(page, "python")
+    for number, code in enumerate(found):
+        where = f"{page.name}, block {number}"
+        if ">>>" not in code:
+            exec(compile(code, where, "exec", dont_inherit=True), names)
+            continue
+        report = []
+        test = parser.get_doctest(code, names, where, str(page), 0)
+        runner.run(test, out=report.append, clear_globs=False)
+        names = test.globs
+        assert not report, "".join(report)
+    assert found or page.stem == "index"
 
 
 def commands() -> list[tuple[str, str]]:
