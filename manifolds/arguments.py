@@ -33,6 +33,9 @@ _NAMES = {
     "push": "xv",
     "retr_transp": "xuv",
     "transp0": "yv",
+    "dist2plane": "xpa",
+    "pairwise_dist2plane": "xpa",
+    "HyperplaneRegression": "xpa",
 }
 """What an operation calls its tensors, for errors; x, y, v if it is not listed."""
 
