@@ -12,9 +12,10 @@ from torch import Tensor
 
 from manifolds.arguments import Scalar, check_min_radius, curvature, prepare
 from manifolds.cones import angle_of, aperture, lorentz_direction, pairwise_angle
+from manifolds.hyperboloid import exponential, exterior_angle, logarithm, transport
 from manifolds.kernels.reference import Rows, pairwise
 from manifolds.numerics import asinhc, dot, safe_divide, safe_hypot, safe_norm, safe_sqrt, sinhc
-from manifolds.polar import hyperbolic_q, polar, radial_sinh, tangential
+from manifolds.polar import hyperbolic_q, tangential
 from manifolds.rowwise import Frame, PolarAngle, PolarDistance, radial, rowwise
 
 __all__ = [
@@ -41,6 +42,11 @@ def distance(x: Tensor, y: Tensor, c: Tensor) -> Tensor:
     return 2 * torch.asinh(safe_sqrt(hyperbolic_q(x, y, c))) / c.sqrt()
 
 
+def fine_distance(x: Tensor, y: Tensor, c: Tensor) -> Tensor:
+    """`distance` with the pair in double words: what float64 points at large radius need."""
+    return 2 * torch.asinh(safe_sqrt(hyperbolic_q(x, y, c, fine=True))) / c.sqrt()
+
+
 def cosh_radius(x: Tensor, c: Tensor) -> Tensor:
     """cosh(r) = sqrt(1 + c|x|^2) (..., 1)."""
     a = c.sqrt() * safe_norm(x)
@@ -51,7 +57,8 @@ def lorentz_dist(
     x: Float[Tensor, "*#b d"], y: Float[Tensor, "*#b d"], c: Scalar
 ) -> Float[Tensor, "*#b"]:
     """Geodesic distance 2/sqrt(c) asinh(sqrt(Q)), Q by `hyperbolic_q`; gradient 0 at x = y."""
-    return rowwise("Lorentz.dist", PolarDistance(), distance, x, y, c=c)
+    formula = fine_distance if x.dtype == torch.float64 else distance
+    return rowwise("Lorentz.dist", PolarDistance(), formula, x, y, c=c)
 
 
 def lorentz_dist0(x: Float[Tensor, "*b d"], c: Scalar) -> Float[Tensor, "*b"]:
@@ -110,31 +117,8 @@ def lorentz_expmap(
 ) -> Float[Tensor, "*#b d"]:
     """End of the geodesic that leaves x with velocity u, after unit time."""
     out, (x, u) = prepare("Lorentz.expmap", x, u)
-    return exponential(x, u, curvature("Lorentz.expmap", c, x)).to(out)
-
-
-def exponential(x: Tensor, u: Tensor, c: Tensor) -> Tensor:
-    """Unchecked exponential map in the dtype of its arguments."""
-    x_norm = safe_norm(x)
-    unit = safe_divide(x, x_norm)
-    sinh_x = c.sqrt() * x_norm
-    cosh_x = torch.hypot(torch.ones_like(sinh_x), sinh_x)
-    radial = c.sqrt() * dot(unit, u) / cosh_x
-    across = tangential(u, unit)
-    length = safe_hypot(radial, c.sqrt() * safe_norm(across))
-    # sinh(rx) cosh T + cosh(rx) sinh(T) cos: as written it is smooth at T = 0, but cancels for long
-    # inward steps.
-    short = sinh_x * torch.cosh(length) + cosh_x * radial * sinhc(length)
-    far = length > 0.5
-    step = torch.where(far, length, torch.ones_like(length))
-    sign = torch.where(radial < 0, -torch.ones_like(radial), torch.ones_like(radial))
-    cosine = torch.where(far, radial / step, torch.zeros_like(radial)).abs()
-    sine2 = c * dot(across, across) / step.square()
-    inward = sign * cosh_x * torch.sinh(step) * sine2 / (1 + cosine)
-    long = torch.sinh(torch.asinh(sinh_x) + sign * step) - inward
-    reach = torch.where(far, long, short)
-    # At the root there is no radial direction: the whole step is `across`.
-    return reach / c.sqrt() * unit + sinhc(length) * across
+    c = curvature("Lorentz.expmap", c, x)
+    return exponential(x, u, c, fine=x.dtype == out).to(out)
 
 
 def lorentz_expmap0(u: Float[Tensor, "*b d"], c: Scalar) -> Float[Tensor, "*b d"]:
@@ -151,9 +135,7 @@ def lorentz_logmap(
     """
     out, (x, y) = prepare("Lorentz.logmap", x, y)
     c = curvature("Lorentz.logmap", c, x)
-    q = hyperbolic_q(x, y, c)
-    factor = asinhc(safe_sqrt(q)) / (1 + q).sqrt()
-    return (factor * ((y - x) - 2 * q * x)).to(out)
+    return logarithm(x, y, c, fine=x.dtype == out).to(out)
 
 
 def lorentz_logmap0(x: Float[Tensor, "*b d"], c: Scalar) -> Float[Tensor, "*b d"]:
@@ -166,17 +148,8 @@ def lorentz_transp(
 ) -> Float[Tensor, "*#b d"]:
     """Parallel transport of v from x to y: v + c<y, v>_L / (1 + cosh D) (x + y)."""
     out, (x, y, v) = prepare("Lorentz.transp", x, y, v)
-    return transport(x, y, v, curvature("Lorentz.transp", c, x)).to(out)
-
-
-def transport(x: Tensor, y: Tensor, v: Tensor, c: Tensor) -> Tensor:
-    """Unchecked parallel transport in the dtype of its arguments."""
-    p = polar(x, y)
-    cosh_x = cosh_radius(x, c)
-    along = -radial_sinh(p, c) - c.sqrt() * p.y_norm * p.e2 / 2 * cosh_x
-    across = -c.sqrt() * dot(p.difference - p.n * p.x_unit, tangential(v, p.x_unit))
-    product = along * dot(p.x_unit, v) / cosh_x + across  # sqrt(c) <y, v>_L
-    return v + c.sqrt() * product / (2 + 2 * hyperbolic_q(x, y, c)) * (x + y)
+    c = curvature("Lorentz.transp", c, x)
+    return transport(x, y, v, c, fine=x.dtype == out).to(out)
 
 
 def lorentz_egrad2rgrad(
@@ -213,7 +186,8 @@ def lorentz_exterior_angle(
 
     0 with gradient 0 at x = 0 and x = y.
     """
-    return rowwise("Lorentz.exterior_angle", PolarAngle(Frame("lorentz")), exterior, x, y, c=c)
+    formula = exterior_angle if x.dtype == torch.float64 else exterior
+    return rowwise("Lorentz.exterior_angle", PolarAngle(Frame("lorentz")), formula, x, y, c=c)
 
 
 def exterior(x: Tensor, y: Tensor, c: Tensor) -> Tensor:

@@ -16,8 +16,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from manifolds.arguments import Scalar, check_min_radius, curvature, prepare
+from manifolds.ball import exponential, hyperbolic_q, logarithm, transport  # noqa: F401
 from manifolds.cones import angle_of, aperture, pairwise_angle, poincare_direction
-from manifolds.functional.lorentz import transport
 from manifolds.kernels.reference import Rows, pairwise
 from manifolds.numerics import (
     MAX_BALL_RADIUS,
@@ -26,10 +26,8 @@ from manifolds.numerics import (
     dot,
     safe_divide,
     safe_norm,
-    safe_sqrt,
     tanhc,
 )
-from manifolds.polar import polar, tangential
 from manifolds.rowwise import ChordDistance, Frame, PolarAngle, radial, rowwise
 
 __all__ = [
@@ -49,11 +47,6 @@ __all__ = [
     "poincare_projx",
     "poincare_transp",
 ]
-
-
-def hyperbolic_q(x: Tensor, y: Tensor, c: Tensor) -> Tensor:
-    """sinh^2(sqrt(c) d / 2) = c|x - y|^2 / (X Y) (..., 1)."""
-    return c * dot(x - y, x - y) / deficit(x, c) / deficit(y, c)
 
 
 def distance(x: Tensor, y: Tensor, c: Tensor) -> Tensor:
@@ -132,25 +125,7 @@ def poincare_expmap(
     """
     out, (x, u) = prepare("PoincareBall.expmap", x, u)
     c = curvature("PoincareBall.expmap", c, x)
-    gap = deficit(x, c)
-    x_norm, u_norm = safe_norm(x), safe_norm(u)
-    half = c.sqrt() * u_norm / gap
-    w = u / gap * tanhc(half)
-    rho, tanh = c.sqrt() * x_norm, torch.tanh(half)
-    x_unit, u_unit = safe_divide(x, x_norm), safe_divide(u, u_norm)
-    # 1 + 2c<x, w> + c^2|x|^2|w|^2 cancels for steps from the rim through the root. As a sum of
-    # squares it does not: (1 + rho tanh cos)^2 + (rho tanh sin)^2, with 1 - rho tanh and 1 + cos
-    # both formed without differences.
-    one_minus = gap / (1 + rho) + rho * 2 * torch.sigmoid(-2 * half)
-    facing = dot(x_unit + u_unit, x_unit + u_unit) / 2
-    sine = safe_norm(tangential(u_unit, x_unit))
-    denominator = (one_minus + rho * tanh * facing).square() + (rho * tanh * sine).square()
-    # At the root or for a zero step x_unit or u_unit is 0 and the denominator is 1.
-    denominator = torch.where(
-        (x_norm == 0) | (u_norm == 0), torch.ones_like(denominator), denominator
-    )
-    y = x + gap * (w + c * dot(w, w) * x) / denominator
-    return within(y, c, out).to(out)
+    return within(exponential(x, u, c, fine=x.dtype == out), c, out).to(out)
 
 
 def poincare_expmap0(u: Float[Tensor, "*b d"], c: Scalar) -> Float[Tensor, "*b d"]:
@@ -170,15 +145,7 @@ def poincare_logmap(
 ) -> Float[Tensor, "*#b d"]:
     """Velocity at x of the geodesic to y, along the Möbius difference -x (+) y; length X d/2."""
     out, (x, y) = prepare("PoincareBall.logmap", x, y)
-    c = curvature("PoincareBall.logmap", c, x)
-    gap = deficit(x, c)
-    p = polar(x, y)
-    q = hyperbolic_q(x, y, c)
-    # V = X (y - x) - c|y - x|^2 x, |V| = |y - x| sqrt(X Y (1 + Q)); at the root V = y - x.
-    along = -p.n * (gap + c * p.x_norm * p.n) - p.y_norm * p.e2 * (1 + c * p.x_norm.square()) / 2
-    across = gap * -tangential(p.difference - p.n * p.x_unit, p.x_unit)
-    direction = torch.where(p.x_norm == 0, y - x, along * p.x_unit + across)
-    return (direction * asinhc(safe_sqrt(q)) / (deficit(y, c) * (1 + q).sqrt())).to(out)
+    return logarithm(x, y, curvature("PoincareBall.logmap", c, x)).to(out)
 
 
 def poincare_logmap0(x: Float[Tensor, "*b d"], c: Scalar) -> Float[Tensor, "*b d"]:
@@ -193,16 +160,9 @@ def poincare_logmap0(x: Float[Tensor, "*b d"], c: Scalar) -> Float[Tensor, "*b d
 def poincare_transp(
     x: Float[Tensor, "*#b d"], y: Float[Tensor, "*#b d"], v: Float[Tensor, "*#b d"], c: Scalar
 ) -> Float[Tensor, "*#b d"]:
-    """Parallel transport of v from x to y, through orthonormal frames of the hyperboloid."""
+    """Parallel transport of v from x to y, (1 - c|y|^2)/(1 - c|x|^2) gyr[y, -x] v."""
     out, (x, y, v) = prepare("PoincareBall.transp", x, y, v)
-    c = curvature("PoincareBall.transp", c, x)
-    x_gap, y_gap = deficit(x, c), deficit(y, c)
-    x_unit, y_unit = safe_divide(x, safe_norm(x)), safe_divide(y, safe_norm(y))
-    # Lengths along and across the radius: lambda on the ball, (1/cosh r, 1) on the hyperboloid.
-    x_cosh, y_cosh = (2 - x_gap) / x_gap, (2 - y_gap) / y_gap
-    lifted = 2 / x_gap * (v + (x_cosh - 1) * dot(x_unit, v) * x_unit)
-    moved = transport(2 * x / x_gap, 2 * y / y_gap, lifted, c)
-    return (y_gap / 2 * (moved + (1 / y_cosh - 1) * dot(y_unit, moved) * y_unit)).to(out)
+    return transport(x, y, v, curvature("PoincareBall.transp", c, x)).to(out)
 
 
 def poincare_egrad2rgrad(
