@@ -54,6 +54,12 @@ from manifolds.maps import (
 )
 from manifolds.poincare import PoincareBall
 from manifolds.product import Product
+from manifolds.regression import (
+    HyperplaneRegression,
+    PrototypeRegression,
+    dist2plane,
+    pairwise_dist2plane,
+)
 from manifolds.sphere import Sphere
 
 MANIFOLDS: dict[str, type[Manifold]] = {
@@ -67,13 +73,16 @@ MANIFOLDS: dict[str, type[Manifold]] = {
 __all__ = [
     "MANIFOLDS",
     "Euclidean",
+    "HyperplaneRegression",
     "Lorentz",
     "Manifold",
     "PoincareBall",
     "Product",
+    "PrototypeRegression",
     "Sphere",
     "UpperHalfSpace",
     "convert",
+    "dist2plane",
     "from_ambient",
     "from_geoopt",
     "functional",
@@ -92,6 +101,7 @@ __all__ = [
     "mobius_add",
     "mobius_scalar",
     "optim",
+    "pairwise_dist2plane",
     "poincare_to_halfspace",
     "poincare_to_klein",
     "poincare_to_lorentz",
