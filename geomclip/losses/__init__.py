@@ -8,6 +8,7 @@ from geomclip.losses.entailment import (
     warmup_weight,
 )
 from geomclip.losses.info_nce import info_nce, info_nce_from_logits
+from geomclip.losses.sigmoid import initial_bias, sigmoid_loss, sigmoid_loss_from_logits
 
 __all__ = [
     "ConeStatistics",
@@ -15,6 +16,9 @@ __all__ = [
     "entailment_loss",
     "info_nce",
     "info_nce_from_logits",
+    "initial_bias",
     "linear_schedule",
+    "sigmoid_loss",
+    "sigmoid_loss_from_logits",
     "warmup_weight",
 ]

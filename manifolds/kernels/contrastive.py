@@ -26,8 +26,8 @@ __all__ = ["MEMORY", "SCORES", "PairSums", "logsumexp", "softplus_sum"]
 
 SCORES = ("dot", "minkowski", "-dist", "-dist2")
 MEMORY = ("auto", "tiled", "buffer")
-# "auto" keeps the n x m forms up to this size; on a GPU up to an eighth of its memory. A function
-# of sizes and the device alone, so that a run repeats bit by bit.
+# Bytes of products that "auto" keeps for the backward pass; on a GPU an eighth of its memory. A
+# function of sizes and the device alone, so that a run repeats bit by bit.
 CPU_BUFFER = 64 << 20
 
 _NAMES = {"Euclidean": "euclidean", "Sphere": "sphere", "Lorentz": "lorentz"}
@@ -75,7 +75,8 @@ def logsumexp(
         offset: the partner of row i is column i + offset; rows whose partner would lie outside
             0..m-1 have none. Local rows against gathered columns use it.
         memory: "tiled" computes every tile twice, in O((n + m) d) memory; "buffer" keeps n x m
-            numbers and saves one of four matrix products; "auto" chooses by size.
+            products, which saves one of four; "auto" keeps those of the first rows, up to 64 MiB
+            (on CUDA an eighth of the device's memory).
         precision: "float32"; on CUDA also "bf16x3" and "tf32" (`kernels.precision`).
 
     Returns:
@@ -146,7 +147,7 @@ def _reduce(
         factor_of_f = -factor / c
     else:
         factor_of_f = factor if score == "dot" else -factor
-    keep = memory == "buffer" or (memory == "auto" and _fits(x, y))
+    keep = _kept_rows(x, y, memory)
     row, column, pair, _, _ = _forward(
         x, y, c.clone(), factor_of_f, bias, offset, space, function, reduction, keep, precision
     )
@@ -160,11 +161,17 @@ def _scalar(value: float | Tensor, like: Tensor) -> Tensor:
     return torch.full((), value, dtype=wide, device=like.device)
 
 
-def _fits(x: Tensor, y: Tensor) -> bool:
+def _kept_rows(x: Tensor, y: Tensor, memory: str) -> int:
+    """Rows whose products are kept for the backward pass: all, none, or whole tiles of them."""
+    n = x.shape[0]
+    if memory != "auto":
+        return n if memory == "buffer" else 0
     limit = CPU_BUFFER
     if x.device.type == "cuda":
         limit = torch.cuda.get_device_properties(x.device).total_memory // 8
-    return x.shape[0] * y.shape[0] * x.element_size() <= limit
+    rows = limit // max(1, y.shape[0] * x.element_size())
+    height, _ = tiles.tile_size(x.device)
+    return n if rows >= n else rows // height * height
 
 
 def _tuple(
@@ -186,7 +193,7 @@ def _forward(
     space: str,
     function: str,
     reduction: str,
-    keep: bool,
+    keep: int,
     precision: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     with precisions.exact_products(x.device, precision):
@@ -205,7 +212,7 @@ def _(
     space: str,
     function: str,
     reduction: str,
-    keep: bool,
+    keep: int,
     precision: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     n, m = x.shape[0], y.shape[0]
@@ -217,7 +224,7 @@ def _(
         c.new_empty(m if reduction == "lse" else 0),
         c.new_empty(partners),
         c.new_empty(-(-n // height), -(-m // width)),
-        x.new_empty((n, m) if keep else (0, 0)),
+        x.new_empty(keep, m),
     )
 
 

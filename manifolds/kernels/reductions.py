@@ -7,7 +7,7 @@ With logits l_ij = factor * F(u_ij) + bias, and (i, i + offset) the partners:
     pair_i    F(u) of the partners, from differences
 
 Row and column maxima and sums are kept online; the backward pass computes every tile again from the
-points (or from a kept u), so memory is O((n + m) d) plus a few tiles. Results are float64.
+points (or from kept products), so memory is O((n + m) d) plus a few tiles. Results are float64.
 """
 
 from typing import NamedTuple
@@ -41,16 +41,15 @@ class Gradients(NamedTuple):
     bias: Tensor
 
 
-def forward(p: Pairs, factor: float, bias: float, reduction: str, keep: bool) -> Sums:
-    """The sums of all pairs; `keep` returns the n x m forms for the backward pass."""
+def forward(p: Pairs, factor: float, bias: float, reduction: str, keep: int) -> Sums:
+    """The sums of all pairs; the products of the first `keep` rows, whole tiles, are kept."""
     (n, m), like = p.shape, p.c
     row_blocks, column_blocks = p.blocks()
     partners = p.partners()
     i = torch.arange(partners.start, partners.stop, device=like.device)
     points = p.x.points, p.y.points
-    points = p.x.points, p.y.points
     pair = near.scores(p.space, p.function, *points, p.c, i, i + p.offset)
-    kept = p.x.vector.new_empty((n, m) if keep else (0, 0))
+    kept = p.x.vector.new_empty(keep, m)
     lse = reduction == "lse"
     row, column = Online(n, like), Online(m if lse else 0, like)
     row_tops = like.new_full((len(column_blocks), n), -torch.inf)
@@ -61,7 +60,8 @@ def forward(p: Pairs, factor: float, bias: float, reduction: str, keep: bool) ->
             out = _view(scratch, rows, columns)
             product = None
             if p.in_range(rows, columns):
-                product = p.product(rows, columns, kept[rows, columns] if keep else out)
+                into = kept[rows, columns] if rows.stop <= keep else out
+                product = p.product(rows, columns, into)
                 tops = row_tops[b, rows], column_tops[a, columns]
                 if compiled and compiled.forward(product, out, rows, columns, (row, column), tops):
                     continue
@@ -171,8 +171,9 @@ class _Backward:
         p, out = self.p, _view(self.scratch, rows, columns)
         product = None
         if p.in_range(rows, columns):
-            keep = self.sums.kept.numel() > 0
-            product = self.sums.kept[rows, columns] if keep else p.product(rows, columns, out)
+            kept = self.sums.kept
+            known = rows.stop <= kept.shape[0]
+            product = kept[rows, columns] if known else p.product(rows, columns, out)
             if self.compiled:
                 sides, levels = (self.row, self.column), self.levels
                 close = self.compiled.backward(
@@ -249,19 +250,14 @@ class _Backward:
 
     def result(self) -> Gradients:
         """The gradients, once every tile has been added."""
-        p, dtype = self.p, self.p.c.dtype
+        p = self.p
         if p.coupled:
             # k = c: dL/dk = -sum_ij w_ij <X_i, Y_j>, and sum_j w_ij Y_j is there already.
-            parts = spaces.chunks(*p.x.points.shape)
-            vector, grad = p.x.vector, self.x
-            self.by_c -= sum(
-                ((grad[part].to(dtype) * vector[part].to(dtype)).sum() for part in parts),
-                start=self.by_c.new_zeros(()),
-            )
+            self.by_c -= spaces.row_dots(self.x, p.x.vector, p.c.dtype).sum()
         space = spaces.SPACES[p.space]
         for side, grad, level in zip((p.x, p.y), (self.x, self.y), self.levels, strict=True):
             grad.mul_(-p.k)
-            self.by_c += spaces.pull_back(space, side.points, p.c, grad, level)
+            self.by_c += spaces.pull_back(space, side.points, side.level, p.c, grad, level)
         if self.near is not None:
             self.x += self.near[0]
             self.y += self.near[1]

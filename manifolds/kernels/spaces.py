@@ -22,10 +22,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from manifolds.numerics import deficit, safe_norm
+from manifolds.numerics import deficit
 
 Rows = tuple[Tensor, Tensor]
-Pulled = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Pull:
+    """dL/dpoints = scale dL/dX + along points, row by row; dL/dc through the rows."""
+
+    scale: Tensor | None
+    along: Tensor | None
+    by_c: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -34,8 +42,8 @@ class Space:
 
     rows: Callable[[Tensor, Tensor], Rows]
     """(points (n, d), c) -> (X (n, d), A (n,)), all float64."""
-    pull: Callable[[Tensor, Tensor, Tensor, Tensor], Pulled]
-    """(points, c, dL/dX, dL/dA) -> (dL/dpoints, dL/dc), c entering through the rows only."""
+    pull: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Pull]
+    """(points float64, A, c, <dL/dX, points>, dL/dA) -> the way back."""
     coupled: bool
     """h."""
     factor: float | None
@@ -56,43 +64,35 @@ def _dot_rows(x: Tensor, c: Tensor) -> Rows:
     return x, x.new_zeros(x.shape[0])
 
 
-def _dot_pull(x: Tensor, c: Tensor, grad: Tensor, level: Tensor) -> Pulled:
-    return grad, c.new_zeros(())
+def _dot_pull(x: Tensor, a: Tensor, c: Tensor, dot: Tensor, level: Tensor) -> Pull:
+    return Pull(None, None, None)
 
 
 def _euclidean_rows(x: Tensor, c: Tensor) -> Rows:
     return x, _norm2(x)
 
 
-def _euclidean_pull(x: Tensor, c: Tensor, grad: Tensor, level: Tensor) -> Pulled:
-    return grad + 2 * level[:, None] * x, c.new_zeros(())
+def _euclidean_pull(x: Tensor, a: Tensor, c: Tensor, dot: Tensor, level: Tensor) -> Pull:
+    return Pull(None, 2 * level, None)
 
 
 def _sphere_rows(x: Tensor, c: Tensor) -> Rows:
-    return x / safe_norm(x), x.new_full(x.shape[:1], 0.5)
+    return x / _norm2(x).sqrt()[:, None], x.new_full(x.shape[:1], 0.5)
 
 
-def _sphere_pull(x: Tensor, c: Tensor, grad: Tensor, level: Tensor) -> Pulled:
-    norm = safe_norm(x)
-    unit = x / norm
-    return (grad - (grad * unit).sum(-1, keepdim=True) * unit) / norm, c.new_zeros(())
-
-
-def _times(x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    """(|x|^2, cosh r) (n,)."""
-    norm2 = safe_norm(x).squeeze(-1).square()
-    return norm2, (1 + c * norm2).sqrt()
+def _sphere_pull(x: Tensor, a: Tensor, c: Tensor, dot: Tensor, level: Tensor) -> Pull:
+    norm = _norm2(x).sqrt()
+    return Pull(1 / norm, -dot / norm / norm / norm, None)
 
 
 def _lorentz_rows(x: Tensor, c: Tensor) -> Rows:
-    norm2, time = _times(x, c)
-    return x, c * norm2 / (1 + time)
+    norm2 = _norm2(x)
+    return x, c * norm2 / (1 + (1 + c * norm2).sqrt())
 
 
-def _lorentz_pull(x: Tensor, c: Tensor, grad: Tensor, level: Tensor) -> Pulled:
-    norm2, time = _times(x, c)
-    slope = level / time
-    return grad + (c * slope)[:, None] * x, (slope * norm2).sum() / 2
+def _lorentz_pull(x: Tensor, a: Tensor, c: Tensor, dot: Tensor, level: Tensor) -> Pull:
+    slope = level / (1 + a)
+    return Pull(None, c * slope, (slope * a * (2 + a)).sum() / (2 * c))  # c|x|^2 = A (2 + A)
 
 
 def _poincare_rows(x: Tensor, c: Tensor) -> Rows:
@@ -100,11 +100,11 @@ def _poincare_rows(x: Tensor, c: Tensor) -> Rows:
     return 2 * x / gap, 2 * c * _norm2(x) / gap.squeeze(-1)
 
 
-def _poincare_pull(x: Tensor, c: Tensor, grad: Tensor, level: Tensor) -> Pulled:
-    gap = deficit(x, c)
+def _poincare_pull(x: Tensor, a: Tensor, c: Tensor, dot: Tensor, level: Tensor) -> Pull:
+    gap = 2 / (2 + a)
     # X = 2x/gap and A = 2/gap - 2, with gap = 1 - c|x|^2.
-    along = ((grad * x).sum(-1) + level).unsqueeze(-1) * 2 / gap.square()
-    return 2 * grad / gap + 2 * c * along * x, (along.squeeze(-1) * _norm2(x)).sum()
+    along = 2 * (dot + level) / gap.square()
+    return Pull(2 / gap, 2 * c * along, (along * a * gap).sum() / (2 * c))
 
 
 SPACES: dict[str, Space] = {
@@ -115,11 +115,11 @@ SPACES: dict[str, Space] = {
     "poincare": Space(_poincare_rows, _poincare_pull, True, None, True),
 }
 
-CHUNK = 1 << 18
+CHUNK = 1 << 16
 
 
 def chunks(n: int, d: int) -> list[slice]:
-    """Slices of n rows whose float64 copies hold about 2 MB."""
+    """Slices of n rows whose float64 copies hold about 0.5 MB."""
     step = max(1, CHUNK // max(1, d))
     return [slice(start, min(start + step, n)) for start in range(0, n, step)]
 
@@ -137,11 +137,28 @@ def build(space: Space, points: Tensor, c: Tensor, work: torch.dtype) -> Rows:
     return vector, level
 
 
-def pull_back(space: Space, points: Tensor, c: Tensor, grad: Tensor, level: Tensor) -> Tensor:
-    """Turns dL/dX in `grad` into dL/dpoints in place; returns dL/dc (float64)."""
+def row_dots(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
+    """<a_i, b_i> (n,), summed in `dtype`."""
+    result = a.new_empty(a.shape[0], dtype=dtype)
+    for part in chunks(*a.shape):
+        result[part] = (a[part] * b[part]).sum(-1, dtype=dtype)
+    return result
+
+
+def pull_back(
+    space: Space, points: Tensor, levels: Tensor, c: Tensor, grad: Tensor, level: Tensor
+) -> Tensor:
+    """Turns dL/dX in `grad` into dL/dpoints in place; returns dL/dc through the rows (float64)."""
     total = c.new_zeros(())
     for part in chunks(*points.shape):
-        wide = points[part].to(c.dtype)
-        grad[part], by_c = space.pull(wide, c, grad[part].to(c.dtype), level[part])
-        total = total + by_c
+        x, g = points[part].to(grad.dtype), grad[part]
+        dot = (g * x).sum(-1, dtype=c.dtype) if space.copies else c
+        wide = x.to(c.dtype) if space is SPACES["sphere"] else x
+        pull = space.pull(wide, levels[part], c, dot, level[part])
+        if pull.scale is not None:
+            g *= pull.scale.to(g.dtype)[:, None]
+        if pull.along is not None:
+            g.addcmul_(pull.along.to(g.dtype)[:, None], x)
+        if pull.by_c is not None:
+            total += pull.by_c
     return total

@@ -50,13 +50,12 @@ struct Strip {
     int64_t close = 0;
 };
 
-// One run of a row: forms, scores and the flags of pairs that no sum contains.
+// One run of a row: forms and scores; `out` is 0 for pairs of the sums, -inf for close pairs and
+// partners, so that score + out leaves exp with a true 0.
 struct Run {
-    float u[RUN], score[RUN], weight[RUN];
-    int32_t none[RUN];
+    float u[RUN], score[RUN], weight[RUN], out[RUN];
+    int64_t partner;  // its place in the run, or -1
 };
-
-enum { CLOSE = 1, PARTNER = 2 };
 
 // u, score and none of the columns from..to of row i; gives the number of close pairs.
 GC_INLINE int64_t evaluate(const Block& p, int64_t i, int64_t from, int64_t to, Run& r) {
@@ -71,12 +70,13 @@ GC_INLINE int64_t evaluate(const Block& p, int64_t i, int64_t from, int64_t to, 
         float u = gc_fma(-p.k, g[j], base);
         bool near = (u <= p.share * base) | (u > p.far);
         r.u[j] = near ? 1.0f : u;
-        r.none[j] = near ? CLOSE : 0;
+        r.out[j] = near ? EMPTY : 0.0f;
         close += near;
     }
-    if (partner >= 0 && partner < n) {
-        close -= r.none[partner] == CLOSE;
-        r.none[partner] = PARTNER;
+    r.partner = partner >= 0 && partner < n ? partner : -1;
+    if (r.partner >= 0) {
+        close -= r.out[partner] != 0.0f;
+        r.out[partner] = EMPTY;
         r.u[partner] = 1.0f;
     }
     switch (p.function) {
@@ -119,7 +119,7 @@ GC_INLINE void times_slope(const Block& p, int64_t n, Run& r) {
         case ARCOSH2:
 #pragma omp simd
             for (int64_t j = 0; j < n; ++j)
-                r.weight[j] *= p.factor / (gc_sqrt(r.u[j]) * gc_sqrt(r.u[j] + 2.0f));
+                r.weight[j] *= p.factor / gc_sqrt(r.u[j] * (r.u[j] + 2.0f));
             break;
         default:
 #pragma omp simd
@@ -130,8 +130,10 @@ GC_INLINE void times_slope(const Block& p, int64_t n, Run& r) {
 #pragma omp simd
         for (int64_t j = 0; j < n; ++j) r.weight[j] *= 2.0f * gc_sqrt(r.score[j]);
 #pragma omp simd
-    for (int64_t j = 0; j < n; ++j)
-        r.weight[j] = r.none[j] || gc_abs(r.weight[j]) < TINY ? 0.0f : r.weight[j];
+    for (int64_t j = 0; j < n; ++j) {
+        float weight = r.weight[j];
+        r.weight[j] = gc_abs(weight) < TINY ? 0.0f : weight;
+    }
 }
 
 GC_CLONES void forward_strip(const Block& p, int64_t start, Strip& s, float* row_top,
@@ -150,7 +152,7 @@ GC_CLONES void forward_strip(const Block& p, int64_t start, Strip& s, float* row
             float* above = top + from;
 #pragma omp simd reduction(max : highest)
             for (int64_t j = 0; j < length; ++j) {
-                float value = r.none[j] ? EMPTY : gc_fma(p.factor, r.score[j], p.bias);
+                float value = gc_fma(p.factor, r.score[j], p.bias) + r.out[j];
                 l[j] = value;
                 highest = value > highest ? value : highest;
                 above[j] = value > above[j] ? value : above[j];
@@ -206,7 +208,7 @@ GC_CLONES void backward_strip(const Block& p, int64_t start, Strip& s, float* ro
                     float l = gc_fma(p.factor, r.score[j], p.bias);
                     float e = gc_exp(-gc_abs(l));
                     float weight = row_grad * ((l > 0.0f ? 1.0f : e) / (1.0f + e));
-                    weight = r.none[j] ? 0.0f : weight;
+                    weight = r.out[j] < 0.0f ? 0.0f : weight;
                     weight_part += weight;
                     factor_part = gc_fma(weight, r.score[j], factor_part);
                     r.weight[j] = weight;
@@ -219,7 +221,7 @@ GC_CLONES void backward_strip(const Block& p, int64_t start, Strip& s, float* ro
                     float scaled = p.factor * r.score[j];
                     float weight = row_grad * gc_exp(scaled + row_base) +
                                    column_grad[j] * gc_exp(scaled + column_base[j]);
-                    weight = r.none[j] ? 0.0f : weight;
+                    weight = r.out[j] < 0.0f ? 0.0f : weight;
                     factor_part = gc_fma(weight, r.score[j], factor_part);
                     r.weight[j] = weight;
                 }
@@ -230,10 +232,11 @@ GC_CLONES void backward_strip(const Block& p, int64_t start, Strip& s, float* ro
             float* column = sum + from;
 #pragma omp simd reduction(+ : level_part)
             for (int64_t j = 0; j < length; ++j) {
-                w[j] = r.none[j] == CLOSE ? FULL : r.weight[j];
+                w[j] = r.weight[j] - r.out[j];  // inf for close pairs
                 level_part += r.weight[j] * gc_fma(h, b[j], 1.0f);
                 column[j] = gc_fma(r.weight[j], m, column[j]);
             }
+            if (r.partner >= 0) w[r.partner] = 0.0f;
             level += level_part;
             s.factor_sum += factor_part;
             s.weight_sum += weight_part;

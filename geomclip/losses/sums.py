@@ -1,0 +1,112 @@
+"""The sums over all pairs that contrastive losses are made of, for any geometry.
+
+Known manifolds go to the kernels (`manifolds.kernels.contrastive`), in memory linear in the batch.
+For others (products, upper half-space) bands of the logit matrix are made, and made again in the
+backward pass.
+"""
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from geomclip.geometry import Geometry
+from geomclip.precision import no_autocast, widen
+from manifolds.kernels import contrastive
+from manifolds.kernels.contrastive import PairSums
+
+MEMORY = ("auto", "plain", *contrastive.MEMORY[1:])
+# Logits of a batch up to which the plain n x n formula is at least as fast (measured, one core).
+PLAIN = 256 * 256
+BAND = 1 << 22
+
+
+def check_pairs(geometry: Geometry, x: Tensor, y: Tensor, what: str) -> tuple[Tensor, Tensor]:
+    """x and y in float32 or float64.
+
+    Raises:
+        ValueError: they are not the same number of points (n, d) of the geometry's dimension, at
+            least one, of one dtype and on one device.
+    """
+    if x.ndim != 2 or y.ndim != 2 or x.shape != y.shape or x.shape[0] == 0:
+        raise ValueError(
+            f"{what} needs as many points x (n, d) as y (n, d), one row and one row a pair, and at "
+            f"least one pair, got {tuple(x.shape)} and {tuple(y.shape)}"
+        )
+    geometry.score(x[:0], y[:0])  # its checks of dimension, dtype and device
+    return widen(x, "x"), widen(y, "y")
+
+
+def use_plain(x: Tensor, y: Tensor, memory: str) -> bool:
+    """Whether the n x m formula computes this batch. Raises ValueError for an unknown memory."""
+    if memory not in MEMORY:
+        raise ValueError(f"memory must be one of {', '.join(MEMORY)}, got {memory!r}")
+    return memory == "plain" or (memory == "auto" and x.shape[0] * y.shape[0] <= PLAIN)
+
+
+def pair_sums(
+    geometry: Geometry,
+    x: Tensor,
+    y: Tensor,
+    *,
+    bias: Tensor | float | None = None,
+    offset: int = 0,
+    memory: str = "auto",
+    precision: str = "float32",
+) -> PairSums:
+    """Sums over all pairs but partners (i, i + offset): log-sum-exp of rows and columns, or, with a
+    bias, of log(1 + exp(logit + bias)) over rows.
+    """
+    manifold, score = geometry.manifold, geometry.spec.logit
+    if not contrastive.supports(manifold, score):
+        return _banded(geometry, x, y, bias, offset)
+    scale = widen(geometry.logit_scale, "logit_scale").exp()
+    if bias is None:
+        return contrastive.logsumexp(
+            manifold,
+            x,
+            y,
+            score=score,
+            scale=scale,
+            offset=offset,
+            memory=memory,
+            precision=precision,
+        )
+    return contrastive.softplus_sum(
+        manifold,
+        x,
+        y,
+        score=score,
+        scale=scale,
+        bias=bias,
+        offset=offset,
+        memory=memory,
+        precision=precision,
+    )
+
+
+def _banded(
+    geometry: Geometry, x: Tensor, y: Tensor, bias: Tensor | float | None, offset: int
+) -> PairSums:
+    step = max(1, BAND // max(1, y.shape[0]))
+    bands = [
+        checkpoint(_band, geometry, part, y, bias, offset + index * step, use_reentrant=False)
+        for index, part in enumerate(x.split(step))
+    ]
+    rows, columns, pairs = zip(*bands, strict=True)
+    column = torch.stack(columns).logsumexp(0) if bias is None else columns[0]
+    return PairSums(torch.cat(rows), column, torch.cat(pairs))
+
+
+def _band(
+    geometry: Geometry, x: Tensor, y: Tensor, bias: Tensor | float | None, offset: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    with no_autocast(x):
+        logits = geometry.logits(x, y).double()
+        logits = logits if bias is None else logits + bias
+        i = torch.arange(len(x), device=x.device)
+        i = i[(i + offset >= 0) & (i + offset < len(y))]
+        pair = logits[i, i + offset]
+        others = logits.index_put((i, i + offset), logits.new_tensor(-torch.inf))
+        if bias is None:
+            return others.logsumexp(1), others.logsumexp(0), pair
+        return torch.logaddexp(others, torch.zeros_like(others)).sum(1), others.new_zeros(0), pair
