@@ -12,6 +12,7 @@ from torch import Tensor
 from manifolds.arguments import work_dtype
 from manifolds.base import Manifold
 from manifolds.curvature import CurvedManifold
+from manifolds.product import Product
 
 # A capped point may come back this much farther out by rounding, and is then left where it is.
 _SLACK = 1e-3
@@ -38,13 +39,11 @@ class Stored:
 
 def stored(manifold: Manifold, points: Tensor, momentum: Tensor | None) -> list[Stored]:
     """One entry for a manifold, one a factor for a product."""
-    factors = getattr(manifold, "factors", None)
-    if factors is None:
+    if not isinstance(manifold, Product):
         return [Stored(manifold, points, momentum)]
-    dims = list(manifold.dims)
-    parts = points.split(dims, dim=-1)
-    momenta = [None] * len(dims) if momentum is None else momentum.split(dims, dim=-1)
-    rows = zip(factors, parts, momenta, strict=True)
+    parts = manifold.split(points)
+    momenta = [None] * len(parts) if momentum is None else manifold.split(momentum)
+    rows = zip(manifold.factors, parts, momenta, strict=True)
     return [entry for factor, part, m in rows for entry in stored(factor, part, m)]
 
 

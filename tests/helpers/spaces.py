@@ -5,13 +5,17 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from manifolds import MANIFOLDS, Manifold
+from manifolds import MANIFOLDS, Lorentz, Manifold, Product, Sphere
+
+SPACES = [*MANIFOLDS, "product"]
 
 Operation = Callable[[Tensor, Tensor], Tensor]
 
 
 def make(name: str, **options: object) -> Manifold:
-    """A manifold by its name; options that Euclidean space has no use for are left out there."""
+    """A manifold that holds points (..., 4), by its name; the options of c go to what has a c."""
+    if name == "product":
+        return Product([Lorentz(**options), Sphere(**options)], dims=[2, 2])
     return MANIFOLDS[name](**({} if name == "euclidean" else options))
 
 
