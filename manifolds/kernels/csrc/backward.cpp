@@ -25,8 +25,8 @@ GC_INLINE void backward_block(const Problem& p, int64_t first, int64_t begin, in
                               const float* dist, int64_t ld, const float* grad, int64_t ldg,
                               float* weights, int64_t ldw, Sums& sums) {
     const float close = (float)p.close, unscale = (float)(1.0 / distance_scale(p));
-    const float *xt = p.x.table, *yt = p.y.table;
-    const int64_t n = p.x.n, m = p.y.n;
+    const Columns x(p.x), y(p.y);
+    const int64_t m = p.y.n;
     float col_weight[TILE], col_extra[TILE];
     for (int64_t low = begin; low < end; low += BLOCK) {
         const int64_t high = end < low + BLOCK ? end : low + BLOCK;
@@ -34,32 +34,36 @@ GC_INLINE void backward_block(const Problem& p, int64_t first, int64_t begin, in
             const int64_t count = m < from + TILE ? m - from : TILE;
             for (int64_t j = 0; j < TILE; ++j) col_weight[j] = col_extra[j] = 0;
             for (int64_t i = low; i < high; ++i) {
-                const Terms x = gc_terms<KIND>(xt, n, first + i);
+                const int64_t at = first + i;
+                const float xa = x.alpha[at], xp = x.alpha_p[at], xs = x.sinh[at], xl = x.low[at],
+                            xc = x.cosh[at];
+                const float *ya = y.alpha + from, *yp = y.alpha_p + from, *ys = y.sinh + from,
+                            *yl = y.low + from, *yc = y.cosh + from;
                 const float *d = dist + i * ld + from, *g = grad + i * ldg + from;
                 float* w = weights + i * ldw + from;
                 float row_weight = 0, row_extra = 0, by_c = 0, moved = 0;
                 int bad = 0;
 #pragma omp simd reduction(+ : row_weight, row_extra, by_c, moved, bad)
                 for (int64_t j = 0; j < count; ++j) {
-                    const Terms y = gc_terms<KIND>(yt, m, from + j);
-                    bool fine;
-                    Slope s = gc_slope<KIND>(unscale * d[j], g[j], x, y, close, fine);
-                    float weight = fine ? s.weight : 0.0f;
-                    row_weight += weight * y.alpha;
-                    col_weight[j] += weight * x.alpha;
-                    if (KIND == LORENTZ) {
-                        float radial = fine ? s.radial : 0.0f;
+                    float total = gc_total(xa, xp, ya[j], yp[j]), weight, half;
+                    bool fine = gc_slope<KIND>(unscale * d[j], g[j], total, close, weight, half);
+                    weight = fine ? weight : 0.0f;
+                    half = fine ? half : 0.0f;
+                    row_weight += weight * ya[j];
+                    col_weight[j] += weight * xa;
+                    if constexpr (KIND == LORENTZ) {
+                        float apart = gc_difference(xs, xl, ys[j], yl[j]);
+                        float sinh = gc_radial_sinh(apart, xs, xc, ys[j], yc[j]);
+                        float radial = fine ? weight * sinh : 0.0f;
                         row_extra += radial;
                         col_extra[j] -= radial;
-                        if (CURVATURE) {  // cosh rx - cosh ry from n
-                            float a = x.sinh + y.sinh, b = x.cosh + y.cosh;
-                            float time = gc_radial(x, y) * a / b;
-                            float part = 0.5f * weight * time * time / (x.cosh * y.cosh);
-                            by_c += fine ? s.half - part : 0.0f;
+                        if constexpr (CURVATURE) {
+                            float time = apart * (xs + ys[j]) / (xc + yc[j]);  // of cosh rx, cosh ry
+                            float part = 0.5f * weight * time * time / (xc * yc[j]);
+                            by_c += fine ? half - part : 0.0f;
                         }
                     }
-                    if (KIND == POINCARE) {
-                        float half = fine ? s.half : 0.0f;
+                    if constexpr (KIND == POINCARE) {
                         row_extra += half;
                         col_extra[j] += half;
                     }
@@ -68,8 +72,8 @@ GC_INLINE void backward_block(const Problem& p, int64_t first, int64_t begin, in
                     w[j] = fine ? weight : __builtin_nanf("");
                     bad += fine ? 0 : 1;
                 }
-                sums.x_weight[first + i] += row_weight;
-                if (Is<KIND>::hyperbolic) sums.x_extra[first + i] += row_extra;
+                sums.x_weight[at] += row_weight;
+                if (Is<KIND>::hyperbolic) sums.x_extra[at] += row_extra;
                 sums.curvature -= moved / (2 * p.c);
                 if (CURVATURE) sums.curvature += by_c / (p.c * std::sqrt(p.c));
                 sums.close += bad;

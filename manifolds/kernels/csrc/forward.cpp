@@ -30,20 +30,26 @@ template <int KIND>
 GC_INLINE int64_t forward_block(const Problem& p, int64_t first, int64_t begin, int64_t end,
                                 float* out, int64_t ld) {
     const float close = (float)p.close, scale = (float)distance_scale(p);
-    const float *xt = p.x.table, *yt = p.y.table;
-    const int64_t n = p.x.n, m = p.y.n;
+    const Columns x(p.x), y(p.y);
+    const int64_t m = p.y.n;
     int64_t repaired = 0;
     for (int64_t from = 0; from < m; from += TILE) {
         const int64_t to = m < from + TILE ? m : from + TILE;
         for (int64_t i = begin; i < end; ++i) {
-            const Terms x = gc_terms<KIND>(xt, n, first + i);
+            const int64_t at = first + i;
+            const float xa = x.alpha[at], xp = x.alpha_p[at], xs = x.sinh[at], xl = x.low[at],
+                        xc = x.cosh[at];
+            const float *ya = y.alpha, *yp = y.alpha_p, *ys = y.sinh, *yl = y.low, *yc = y.cosh;
             float* row = out + i * ld;
             int bad = 0;
 #pragma omp simd reduction(+ : bad)
             for (int64_t j = from; j < to; ++j) {
-                bool fine;
-                float value = gc_value<KIND>(row[j], x, gc_terms<KIND>(yt, m, j), close, fine);
-                row[j] = fine ? scale * value : -1.0f;
+                float total = gc_total(xa, xp, ya[j], yp[j]);
+                float q = gc_fma(-2.0f, row[j], total);
+                if constexpr (KIND == LORENTZ)
+                    q += gc_radial(gc_difference(xs, xl, ys[j], yl[j]), xs, xc, ys[j], yc[j]);
+                bool fine = gc_resolved<KIND>(q, total, close);
+                row[j] = fine ? scale * gc_value<KIND>(fine ? q : 1.0f) : -1.0f;
                 bad += fine ? 0 : 1;
             }
             if (bad) repaired += repair_row(p, first + i, from, to, row, scale);

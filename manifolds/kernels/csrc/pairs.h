@@ -23,94 +23,80 @@ enum Kind : int { LORENTZ = 0, POINCARE = 1, EUCLIDEAN = 2, EUCLIDEAN2 = 3, SPHE
 // Columns of the float32 row table, each of length n.
 enum Field : int { ALPHA = 0, ALPHA_P = 1, SINH = 2, SINH_LOW = 3, COSH = 4, FIELDS = 5 };
 
-struct Terms {
-    float alpha, alpha_p, sinh, sinh_low, cosh;
-};
+// Everything below takes scalars: a struct in a loop keeps gcc from vectorising it.
 
-template <int KIND>
-GC_HD Terms gc_terms(const float* table, int64_t n, int64_t i) {
-    Terms t{};
-    t.alpha = table[ALPHA * n + i];
-    t.alpha_p = table[ALPHA_P * n + i];
-    if (KIND == LORENTZ) {
-        t.sinh = table[SINH * n + i];
-        t.sinh_low = table[SINH_LOW * n + i];
-        t.cosh = table[COSH * n + i];
-    }
-    return t;
+GC_HD float gc_total(float x_alpha, float x_alpha_p, float y_alpha, float y_alpha_p) {
+    return gc_fma(x_alpha_p, y_alpha, x_alpha * y_alpha_p);
 }
 
 // a - b = sinh rx - sinh ry, to its last digits.
-GC_HD float gc_radial(const Terms& x, const Terms& y) {
-    return (x.sinh - y.sinh) + (x.sinh_low - y.sinh_low);
+GC_HD float gc_difference(float x_sinh, float x_low, float y_sinh, float y_low) {
+    return (x_sinh - y_sinh) + (x_low - y_low);
 }
 
-GC_HD float gc_total(const Terms& x, const Terms& y) {
-    return gc_fma(x.alpha_p, y.alpha, x.alpha * y.alpha_p);
+// cosh(rx - ry) - 1.
+GC_HD float gc_radial(float difference, float x_sinh, float x_cosh, float y_sinh, float y_cosh) {
+    float below = gc_fma(x_cosh, y_cosh, gc_fma(x_sinh, y_sinh, 1.0f));
+    return difference * difference / below;
 }
 
-// The range in which float32 holds u and its square root, and, on the sphere, the antipode.
+// sinh(rx - ry).
+GC_HD float gc_radial_sinh(float difference, float x_sinh, float x_cosh, float y_sinh,
+                           float y_cosh) {
+    float mixed = gc_fma(x_sinh, y_cosh, y_sinh * x_cosh);
+    return difference * (x_sinh + y_sinh) / (mixed + 1e-37f);
+}
+
+// The range in which float32 holds u and its square root.
 #define GC_Q_MIN 1e-30f
 #define GC_Q_MAX 1e37f
 
+// Whether q = u, |x - y|^2 or |e|^2 may be used; false for NaN. On the sphere, antipodes lose
+// their digits like coincident points do.
 template <int KIND>
 GC_HD bool gc_resolved(float q, float total, float close) {
-    bool fine = q > close * total && q > GC_Q_MIN && q < GC_Q_MAX;  // false for NaN
-    return KIND == SPHERE ? fine && q < 4.0f - 4.0f * close : fine;
+    bool fine = (q > close * total) & (q > GC_Q_MIN) & (q < GC_Q_MAX);
+    return KIND == SPHERE ? fine & (q < 4.0f - 4.0f * close) : fine;
 }
 
-// Distance times 1/scale from the product g; `fine` is false where it is not resolved.
+// Distance times 1/scale.
 template <int KIND>
-GC_HD float gc_value(float g, const Terms& x, const Terms& y, float close, bool& fine) {
-    float total = gc_total(x, y);
-    float q = gc_fma(-2.0f, g, total);
-    if (KIND == LORENTZ) {
-        float n = gc_radial(x, y);
-        q += n * n / gc_fma(x.cosh, y.cosh, gc_fma(x.sinh, y.sinh, 1.0f));
-    }
-    fine = gc_resolved<KIND>(q, total, close);
-    q = fine ? q : 1.0f;
-    if (KIND == EUCLIDEAN2) return q;
-    if (KIND == EUCLIDEAN) return gc_sqrt(q);
-    if (KIND == SPHERE) return 2.0f * gc_asin_root(0.25f * q, 0.5f * gc_sqrt(q));
+GC_HD float gc_value(float q) {
+    if constexpr (KIND == EUCLIDEAN2) return q;
+    if constexpr (KIND == EUCLIDEAN) return gc_sqrt(q);
+    if constexpr (KIND == SPHERE) return 2.0f * gc_asin_root(0.25f * q, 0.5f * gc_sqrt(q));
     return gc_acosh1p(q);
 }
 
-// What the gradient takes from a pair, each times the incoming gradient g.
-struct Slope {
-    float weight;  // of the feature difference x' - y' (times alpha beta)
-    float half;    // hyperbolic: g tanh(D/2)
-    float radial;  // lorentz: weight sinh(rx - ry)
-};
-
-// From the distance `d` (times 1/scale), so that nothing but the result is kept for the backward
-// pass. weight: hyperbolic g/sinh D, sphere g/sin theta, euclidean g/d, its square g.
+// Gradient weight of the feature difference x' - y' (times alpha beta) from the distance `d` (times
+// 1/scale) and its gradient g, so that nothing but the result is kept for the backward pass:
+// hyperbolic g/sinh D, sphere g/sin theta, euclidean g/d, its square g. half: hyperbolic
+// g tanh(D/2). Returns whether the pair is resolved.
 template <int KIND>
-GC_HD Slope gc_slope(float d, float g, const Terms& x, const Terms& y, float close, bool& fine) {
-    float total = gc_total(x, y);
-    Slope out{};
-    if (KIND == EUCLIDEAN2 || KIND == EUCLIDEAN) {
-        fine = gc_resolved<KIND>(KIND == EUCLIDEAN ? d * d : d, total, close);
-        out.weight = KIND == EUCLIDEAN ? g / d : g;
-    } else if (KIND == SPHERE) {
+GC_HD bool gc_slope(float d, float g, float total, float close, float& weight, float& half) {
+    bool fine;
+    half = 0.0f;
+    if constexpr (KIND == EUCLIDEAN2) {
+        fine = gc_resolved<KIND>(d, total, close);
+        weight = g;
+    } else if constexpr (KIND == EUCLIDEAN) {
+        fine = gc_resolved<KIND>(d * d, total, close);
+        weight = g / d;
+    } else if constexpr (KIND == SPHERE) {
         float s, c;
         gc_sincos(0.5f * d, s, c);
         fine = gc_resolved<KIND>(4.0f * s * s, total, close);
-        out.weight = 0.5f * g / (s * c);
+        weight = 0.5f * g / (s * c);
     } else {
         float e, q;  // sinh D = q (2 - q) / (2 e), cosh D - 1 = q^2 / (2 e), tanh(D/2) = q / (2 - q)
         gc_exp_minus(d, e, q);
         float q2 = q * q, e2 = 2.0f * e;
-        fine = q2 > e2 * (close * total) && q2 > e2 * GC_Q_MIN && q2 < e2 * GC_Q_MAX;
+        fine = (q2 > e2 * (close * total)) & (q2 > e2 * GC_Q_MIN) & (q2 < e2 * GC_Q_MAX);
         float inverse = g / gc_fma(-q, q, 2.0f * q);
-        out.weight = e2 * inverse;
-        out.half = q2 * inverse;
-        if (KIND == LORENTZ) {
-            float mixed = gc_fma(x.sinh, y.cosh, y.sinh * x.cosh);
-            out.radial = out.weight * gc_radial(x, y) * (x.sinh + y.sinh) / (mixed + 1e-37f);
-        }
+        weight = e2 * inverse;
+        half = q2 * inverse;
     }
     // A denormal weight slows the product after it.
-    out.weight = gc_abs(out.weight) < 1.2e-38f ? 0.0f : out.weight;
-    return out;
+    weight = gc_abs(weight) < 1.2e-38f ? 0.0f : weight;
+    return fine;
 }

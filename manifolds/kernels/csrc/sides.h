@@ -27,6 +27,17 @@ struct Problem {
     Side x, y;
 };
 
+// The float32 table by columns.
+struct Columns {
+    const float *alpha, *alpha_p, *sinh, *low, *cosh;
+    explicit Columns(const Side& s)
+        : alpha(s.table + ALPHA * s.n),
+          alpha_p(s.table + ALPHA_P * s.n),
+          sinh(s.table + SINH * s.n),
+          low(s.table + SINH_LOW * s.n),
+          cosh(s.table + COSH * s.n) {}
+};
+
 template <int KIND>
 struct Is {
     static constexpr bool polar = KIND == LORENTZ || KIND == SPHERE;  // features are unit vectors
