@@ -1,9 +1,14 @@
-"""Vectors of high-precision numbers.
+"""High-precision numbers and vectors.
+
+Exact results lie in the span of the arguments, and rotations about the root change nothing. So a
+few vectors in hundreds of dimensions are replaced by their coordinates in an orthonormal basis of
+their span (`Span`), which integer arithmetic finds exactly; only those are computed with.
 
 mpmath (the `test` extra) is imported by the functions that need it, so `import manifolds` never
 loads it.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
@@ -48,11 +53,6 @@ def number(x: float) -> Number:
     return mpmath().mpf(x)
 
 
-def vector(x: Tensor) -> Vector:
-    """The exact coordinates of a tensor (d,)."""
-    return [mpmath().mpf(v) for v in x.tolist()]
-
-
 def dot(x: Vector, y: Vector) -> Number:
     """<x, y>."""
     return mpmath().fdot(x, y)
@@ -76,3 +76,51 @@ def combine(a: Number, x: Vector, b: Number, y: Vector) -> Vector:
 def minus(x: Vector, y: Vector) -> Vector:
     """x - y."""
     return [p - q for p, q in zip(x, y, strict=True)]
+
+
+# --- coordinates in the span of a few vectors ---
+
+
+def integers(x: Tensor) -> tuple[list[int], int]:
+    """The coordinates of x (d,) as integers times 2^exponent, exactly."""
+    pairs = [math.frexp(v) for v in x.tolist()]
+    lowest = min((e for m, e in pairs if m), default=0) - 53
+    return [int(m * 2**53) << (e - 53 - lowest) if m else 0 for m, e in pairs], lowest
+
+
+class Span:
+    """An orthonormal basis of the span of some vectors (d,), by Cholesky of their products."""
+
+    def __init__(self, vectors: list[Tensor]) -> None:
+        self._integers = [integers(v) for v in vectors]
+        self._pivots: list[tuple[int, Vector]] = []
+        for i, own in enumerate(self._integers):
+            part, rest = self._resolve(own)
+            square = self._product(own, own)
+            if rest > square * mpmath().mpf(10) ** -90:
+                self._pivots.append((i, [*part, mpmath().sqrt(rest)]))
+        self.dim = max(1, len(self._pivots))
+        self.vectors = [self.locate(v)[:-1] for v in vectors]
+        """Coordinates (dim,) of the vectors."""
+
+    @staticmethod
+    def _product(a: tuple[list[int], int], b: tuple[list[int], int]) -> Number:
+        total = sum(p * q for p, q in zip(a[0], b[0], strict=True))
+        return mpmath().ldexp(mpmath().mpf(total), a[1] + b[1])
+
+    def _resolve(self, own: tuple[list[int], int]) -> tuple[Vector, Number]:
+        """Coordinates along the pivots so far, and the square of what is left."""
+        part: Vector = []
+        for i, row in self._pivots:
+            product = self._product(own, self._integers[i])
+            known = dot(part, row[: len(part)]) if part else number(0)
+            part.append((product - known) / row[len(part)])
+        return part, self._product(own, own) - dot(part, part) if part else (
+            self._product(own, own)
+        )  # fmt: skip
+
+    def locate(self, x: Tensor) -> Vector:
+        """Coordinates (dim + 1,) of x; the last is its length outside the span."""
+        part, rest = self._resolve(integers(x))
+        part += [number(0)] * (self.dim - len(part))
+        return [*part, mpmath().sqrt(max(number(0), rest))]

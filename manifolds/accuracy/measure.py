@@ -18,12 +18,14 @@ the error is absolute; NaN, and a point off the ball, count as infinite.
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from manifolds.accuracy.exact import (
     Number,
+    Span,
     Vector,
     combine,
     dot,
@@ -32,7 +34,6 @@ from manifolds.accuracy.exact import (
     mpmath,
     number,
     scaled,
-    vector,
 )
 from manifolds.accuracy.reference import MODELS
 from manifolds.accuracy.regimes import DIMENSIONS, EPS, Regime
@@ -41,8 +42,7 @@ from manifolds.accuracy.sampling import Place, pairs, steps, vectors
 Operation = Callable[..., Tensor]
 """(c, *arguments (k, d), **options) -> values (k,) or vectors (k, d), differentiable."""
 
-Slopes = list[tuple[list[Vector], list[Number]]]
-"""For each argument: directions (none: the axes), and the derivatives along them."""
+VECTORS = ("expmap0", "logmap0", "expmap", "logmap", "transp")
 ON_AXIS = ("axis", "behind", "on axis")
 
 
@@ -60,8 +60,7 @@ class Batch:
 def batches(regime: Regime) -> Iterator[Batch]:
     """The arguments of a regime: every curvature and dimension.
 
-    High precision is slow in many dimensions, so 64 has every other row, 512 one; which, depends
-    on c.
+    Of a kind's rows, 64 and 512 dimensions have every third; which, depends on c.
     """
     dtype = getattr(torch, regime.dtype)
     for i, c in enumerate(regime.curvatures):
@@ -71,13 +70,14 @@ def batches(regime: Regime) -> Iterator[Batch]:
             place = Place(regime.manifold, c, dim, dtype)
             arguments = _arguments(regime, place, generator)
             count = len(arguments[0])
-            rows = {2: range(count), 64: range(i % 2, count, 2), 512: range(i + 1, i + 2)}[dim]
+            rows = range(count) if dim == 2 else range(i % 3, count, 3)
             weights, direction = (
                 torch.randn(arguments[0].shape, dtype=torch.float64, generator=generator).to(dtype)
                 for _ in range(2)
             )
             keep = list(rows)
-            yield Batch(place, tuple(a[keep] for a in arguments), weights[keep], direction[keep])
+            kept = tuple(a[keep] for a in arguments)
+            yield Batch(place, kept, weights[keep], direction[keep])
 
 
 def seed_of(text: str) -> int:
@@ -134,68 +134,59 @@ def exact(regime: Regime, c: float, arguments: list[Vector]) -> Number | Vector:
     return getattr(model, quantity)(*arguments)
 
 
-def _directions(arguments: list[Vector], extra: list[Vector]) -> list[Vector]:
-    """Orthonormal directions: the axes of a plane, else the span of all vectors at hand."""
-    dim = len(arguments[0])
-    if dim <= 2:
-        return [[number(float(i == j)) for j in range(dim)] for i in range(dim)]
-    basis: list[Vector] = []
-    for v in [*arguments, *extra]:
-        size = length(v)
-        for b in basis * 2:
-            v = combine(number(1), v, -dot(v, b), b)
-        if length(v) > size * mpmath().mpf(10) ** -40:
-            basis.append(scaled(1 / length(v), v))
-    return basis
-
-
-def slopes(
-    regime: Regime, exact_value: Callable[[list[Vector]], Number], arguments: list[Vector],
-    extra: list[Vector], size: Number,
-) -> Slopes:
-    """Of each argument: directions, and the exact derivatives along them of a number."""
-    found: Slopes = []
-    start = exact_value(arguments)
+def derivatives(
+    regime: Regime, value: Callable[[list[Vector]], Number], arguments: list[Vector], size: Number
+) -> list[Vector]:
+    """Exact derivatives of a number for each argument."""
+    found = []
+    start = value(arguments)
     # On the axis, where the one-sided derivative of an angle is not 0, its gradient is.
     both_sides = regime.kind in ("on axis", "coincident")
     for i, argument in enumerate(arguments):
         h = (length(argument) or size) * mpmath().mpf(10) ** -50
 
-        def at(t: Number, v: Vector, i: int = i) -> Number:
-            moved = combine(number(1), arguments[i], t, v)
-            return exact_value([*arguments[:i], moved, *arguments[i + 1 :]])
+        def moved(k: int, h: Number, i: int = i) -> Number:
+            changed = list(arguments[i])
+            changed[k] += h
+            return value([*arguments[:i], changed, *arguments[i + 1 :]])
 
-        directions = _directions(arguments, extra)
+        axes = range(len(argument))
         if both_sides:
-            numbers = [(at(h, v) - at(-h, v)) / (2 * h) for v in directions]
+            found.append([(moved(k, h) - moved(k, -h)) / (2 * h) for k in axes])
         else:
-            numbers = [(at(h, v) - start) / h for v in directions]
-        found.append((directions, numbers))
+            found.append([(moved(k, h) - start) / h for k in axes])
     return found
 
 
 def exact_gradients(
     regime: Regime, c: float, arguments: list[Vector], weights: Vector
-) -> Slopes:
+) -> list[Vector]:
     """Derivatives of the quantity (of a vector: of its product with the weights)."""
     model = MODELS[regime.manifold](c)
     if regime.quantity.removeprefix("pairwise_") == "dist":
         x, y = arguments
-        return [([], model.dist_gradient(x, y)), ([], model.dist_gradient(y, x))]
+        return [model.dist_gradient(x, y), model.dist_gradient(y, x)]
 
     def value(arguments: list[Vector]) -> Number:
         found = exact(regime, c, arguments)
         return dot(found, weights) if isinstance(found, list) else found
 
-    vectors = isinstance(exact(regime, c, arguments), list)
-    size = 1 / mpmath().sqrt(number(c))
-    return slopes(regime, value, arguments, [weights] if vectors else [], size)
+    return derivatives(regime, value, arguments, 1 / mpmath().sqrt(number(c)))
 
 
 # --- errors ---
 
 
-def value_error(regime: Regime, batch: Batch, row: int, got: Tensor, wanted: object) -> float:
+def relative(computed: Vector, wanted: Vector) -> float:
+    """|computed - wanted|/|wanted|, not relative where wanted is 0; computed has one coordinate
+    more, which should be 0."""
+    error = length(minus(computed, [*wanted, number(0)]))
+    return float(error / (length(wanted) or 1))
+
+
+def value_error(
+    regime: Regime, c: float, span: Span, arguments: list[Vector], got: Tensor, wanted: Any
+) -> float:
     """Error of one row's value, in units of eps."""
     eps = EPS[regime.dtype]
     if not bool(got.isfinite().all()):
@@ -204,42 +195,35 @@ def value_error(regime: Regime, batch: Batch, row: int, got: Tensor, wanted: obj
         error = abs(number(got.item()) - wanted)
         absolute = wanted == 0 or regime.kind in ON_AXIS
         return float(error if absolute else error / abs(wanted)) / eps
-    computed = vector(got)
+    computed = span.locate(got)
     if regime.quantity == "expmap" and regime.manifold in ("lorentz", "poincare"):
-        return _displacement(regime, batch, row, computed, wanted) / eps
-    size = length(wanted)
-    return float(length(minus(computed, wanted)) / (size or 1)) / eps
+        return _displacement(regime, c, arguments, computed, [*wanted, number(0)]) / eps
+    return relative(computed, wanted) / eps
 
 
 def _displacement(
-    regime: Regime, batch: Batch, row: int, computed: Vector, wanted: Vector
+    regime: Regime, c: float, arguments: list[Vector], computed: Vector, wanted: Vector
 ) -> float:
-    model = MODELS[regime.manifold](batch.place.c)
+    model = MODELS[regime.manifold](c)
     if regime.manifold == "poincare" and model.gap(computed) <= 0:
         return math.inf
-    x, u = (vector(a[row]) for a in batch.arguments)
+    x, u = arguments
     root_c = mpmath().sqrt(model.c)
     reach = model.radius(x) + root_c * model.norm(x, u) + mpmath().sinh(model.radius(wanted))
     return float(root_c * model.dist(computed, wanted) / (1 + reach))
 
 
-def gradient_error(
-    regime: Regime, grads: list[Tensor], wanted: Slopes
-) -> float:
+def gradient_error(regime: Regime, span: Span, grads: list[Tensor], wanted: list[Vector]) -> float:
     """Largest relative error of the gradients of one row, over its arguments, in units of eps."""
-    worst = 0.0
-    for grad, (directions, numbers) in zip(grads, wanted, strict=True):
-        if not bool(grad.isfinite().all()):
-            return math.inf
-        computed = vector(grad)
-        if directions:
-            computed = [dot(computed, v) for v in directions]
-        size = length(numbers)
-        worst = max(worst, float(length(minus(computed, numbers)) / (size or 1)))
-    return worst / EPS[regime.dtype]
+    if not all(bool(g.isfinite().all()) for g in grads):
+        return math.inf
+    pairs = zip(grads, wanted, strict=True)
+    return max(relative(span.locate(g), w) for g, w in pairs) / EPS[regime.dtype]
 
 
-def evaluate(regime: Regime, batch: Batch, operation: Operation, second: bool) -> tuple[Tensor, ...]:
+def evaluate(
+    regime: Regime, batch: Batch, operation: Operation, second: bool
+) -> tuple[Tensor, ...]:
     """Values, then the gradients of their sum (of vectors: weighted) for each argument; with
     `second` the Hessian product for the first argument as the only gradient."""
     arguments = [a.clone().requires_grad_() for a in batch.arguments]
@@ -262,40 +246,55 @@ def hessian_product(regime: Regime, c: float, arguments: list[Vector], v: Vector
     return scaled(1 / (2 * h), minus(ahead, behind))
 
 
-def errors(
-    group: list[Regime], operations: dict[str, Operation]
-) -> dict[str, dict[str, float]]:
+def errors(group: list[Regime], operations: dict[str, Operation]) -> dict[str, dict[str, float]]:
     """Largest errors in units of eps, by implementation and part, of regimes that share points.
 
     An implementation that fails with an exception has an infinite error.
     """
     regime, parts = group[0], [g.part for g in group]
+    second, vector = "second" in parts, regime.quantity in VECTORS and "gradient" in parts
     worst = {name: dict.fromkeys(parts, 0.0) for name in operations}
     for batch in batches(regime):
         c = batch.place.c
         computed = {}
         for name, operation in operations.items():
             try:
-                computed[name] = evaluate(regime, batch, operation, "second" in parts)
+                computed[name] = evaluate(regime, batch, operation, second)
             except (RuntimeError, ValueError, AssertionError):
                 worst[name] = dict.fromkeys(parts, math.inf)
         for row in range(len(batch.arguments[0])):
-            arguments = [vector(a[row]) for a in batch.arguments]
+            span, arguments, extra = located(regime, batch, row, vector=vector, second=second)
             wanted, gradient = None, None
             if "value" in parts:
                 wanted = exact(regime, c, arguments)
             if "gradient" in parts:
-                gradient = exact_gradients(regime, c, arguments, vector(batch.weights[row]))
-            if "second" in parts:
-                product = hessian_product(regime, c, arguments, vector(batch.direction[row]))
-                gradient = [([], product)]
+                gradient = exact_gradients(regime, c, arguments, extra)
+            if second:
+                gradient = [hessian_product(regime, c, arguments, extra)]
             for name, (value, *grads) in computed.items():
                 found = worst[name]
                 if wanted is not None:
-                    error = value_error(regime, batch, row, value[row], wanted)
+                    error = value_error(regime, c, span, arguments, value[row], wanted)
                     found["value"] = max(found["value"], error)
                 if gradient is not None:
-                    part = "second" if "second" in parts else "gradient"
-                    error = gradient_error(regime, [g[row] for g in grads], gradient)
+                    part = "second" if second else "gradient"
+                    error = gradient_error(regime, span, [g[row] for g in grads], gradient)
                     found[part] = max(found[part], error)
     return worst
+
+
+def located(
+    regime: Regime, batch: Batch, row: int, *, vector: bool, second: bool
+) -> tuple[Span, list[Vector], Vector]:
+    """A row's span; its arguments, and its weights (direction if second), in it. On the sphere the
+    first axis is the root's."""
+    arguments = [a[row] for a in batch.arguments]
+    first = []
+    if regime.manifold == "sphere":
+        first = [torch.zeros_like(arguments[0])]
+        first[0][0] = 1.0
+    # Every vector more makes the exact derivatives slower; only the last one may be needed.
+    extra = batch.direction[row] if second else batch.weights[row]
+    span = Span([*first, *arguments, *([extra] if second or vector else [])])
+    vectors = span.vectors[len(first) :]
+    return span, vectors[: len(arguments)], vectors[-1]

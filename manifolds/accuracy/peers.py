@@ -16,12 +16,15 @@ import torch
 from torch import Tensor
 
 from manifolds.accuracy.measure import Operation
-from manifolds.accuracy.ours import by_row
+from manifolds.accuracy.textbook import textbook
+
+Source = Callable[[str, str], Operation | None]
+"""(quantity, manifold) -> the operation, None if the library has none."""
 
 
-def peers() -> tuple[dict[str, Callable[[str, str], Operation | None]], list[str]]:
+def peers() -> tuple[dict[str, Source], list[str]]:
     """The peers that are installed by name, and a line for each that is not."""
-    found = {"geoopt": geoopt, "hypll": hypll, "textbook": textbook}
+    found: dict[str, Source] = {"geoopt": geoopt, "hypll": hypll, "textbook": textbook}
     missing = []
     if find_spec("hypll") is None:
         del found["hypll"]
@@ -94,7 +97,7 @@ def geoopt(quantity: str, manifold: str) -> Operation | None:
 def _hypll() -> ModuleType:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from hypll.manifolds.poincare_ball.math import diffgeom  # type: ignore[import-not-found]
+        from hypll.manifolds.poincare_ball.math import diffgeom
     return diffgeom
 
 
@@ -112,7 +115,7 @@ def hypll(quantity: str, manifold: str) -> Operation | None:
         if quantity == "dist":
             return functions.dist(x=arguments[0], y=arguments[1], c=value)
         if quantity == "pairwise_dist":
-            return functions.cdist(x=arguments[0], y=arguments[1], c=value).diagonal()
+            return functions.cdist(arguments[0][None], arguments[1][None], value)[0].diagonal()
         if quantity == "expmap0":
             return functions.expmap0(v=arguments[0], c=value)
         if quantity == "logmap0":
@@ -125,66 +128,3 @@ def hypll(quantity: str, manifold: str) -> Operation | None:
 
     known = ("dist0", "dist", "pairwise_dist", "expmap0", "logmap0", "expmap", "logmap", "transp")
     return run if quantity in known else None
-
-
-# --- textbook ---
-
-
-def _norm(x: Tensor) -> Tensor:
-    return x.norm(dim=-1, keepdim=True).clamp_min(1e-15)
-
-
-def _product(x: Tensor, y: Tensor, c: float) -> Tensor:
-    """-c<x, y>_L (k, 1)."""
-    time = torch.sqrt(1 / c + x.square().sum(-1)) * torch.sqrt(1 / c + y.square().sum(-1))
-    return (c * (time - (x * y).sum(-1)))[:, None]
-
-
-def _lorentz(quantity: str) -> Operation | None:
-    """Ambient formulas with clamps, as in MERU and most hyperbolic code."""
-
-    def dist(c: float, x: Tensor, y: Tensor) -> Tensor:
-        return torch.acosh(_product(x, y, c).clamp_min(1.0))[:, 0] / math.sqrt(c)
-
-    def expmap0(c: float, u: Tensor) -> Tensor:
-        z = math.sqrt(c) * _norm(u)
-        return u * torch.sinh(z) / z
-
-    def logmap0(c: float, x: Tensor) -> Tensor:
-        z = math.sqrt(c) * _norm(x)
-        return x * torch.acosh(torch.sqrt(1 + z**2)) / z
-
-    def expmap(c: float, x: Tensor, u: Tensor) -> Tensor:
-        time = (x * u).sum(-1, keepdim=True) / torch.sqrt(1 / c + x.square().sum(-1, keepdim=True))
-        z = math.sqrt(c) * (u.square().sum(-1, keepdim=True) - time**2).clamp_min(1e-15).sqrt()
-        return torch.cosh(z) * x + torch.sinh(z) / z * u
-
-    def logmap(c: float, x: Tensor, y: Tensor) -> Tensor:
-        b = _product(x, y, c).clamp_min(1.0)
-        return torch.acosh(b) / (b**2 - 1).clamp_min(1e-15).sqrt() * (y - b * x)
-
-    def transp(c: float, x: Tensor, y: Tensor, v: Tensor) -> Tensor:
-        x_time = torch.sqrt(1 / c + x.square().sum(-1, keepdim=True))
-        y_time = torch.sqrt(1 / c + y.square().sum(-1, keepdim=True))
-        inner = (y * v).sum(-1, keepdim=True) - y_time * (x * v).sum(-1, keepdim=True) / x_time
-        return v + c * inner / (1 + _product(x, y, c)) * (x + y)
-
-    def exterior_angle(c: float, x: Tensor, y: Tensor) -> Tensor:
-        b = -_product(x, y, c)[:, 0]
-        x_time, y_time = (torch.sqrt(1 / c + p.square().sum(-1)) for p in (x, y))
-        bottom = _norm(x)[:, 0] * (b**2 - 1).clamp_min(1e-8).sqrt()
-        return torch.acos(((y_time + x_time * b) / bottom).clamp(-1 + 1e-8, 1 - 1e-8))
-
-    def half_aperture(c: float, x: Tensor) -> Tensor:
-        norm = math.sqrt(c) * _norm(x)[:, 0]
-        return by_row(lambda k: torch.asin((2 * k / norm).clamp(max=1 - 1e-8)))
-
-    known = locals()
-    return lambda c, *a: known["dist"](c, torch.zeros_like(a[0]), *a) if quantity == "dist0" else (
-        known[quantity](c, *a)
-    ) if quantity in known else None  # fmt: skip
-
-
-def textbook(quantity: str, manifold: str) -> Operation | None:
-    """acosh and acos of clamped products, plain Möbius addition."""
-    return None

@@ -269,9 +269,7 @@ class Ball:
             return v
         small = scaled(1 / (4 * self.root_c * size), v)  # gyrations are linear; v lies in the ball
         back = scaled(number(-1), x)
-        turned = self.add(
-            scaled(number(-1), self.add(y, back)), self.add(y, self.add(back, small))
-        )
+        turned = self.add(scaled(number(-1), self.add(y, back)), self.add(y, self.add(back, small)))
         return scaled(self.gap(y) / self.gap(x) * 4 * self.root_c * size, turned)
 
     def exterior_angle(self, x: Vector, y: Vector) -> Number:

@@ -55,7 +55,7 @@ class Rows:
     """Comma separated."""
     float32: Radii
     float64: Radii
-    value: float | None
+    value: float | None = None
     gradient: float | None = None
     second: float | None = None
     curvatures: tuple[float, ...] = CURVATURES
@@ -73,87 +73,115 @@ class Rows:
         ]
 
 
-BALL32, BALL64 = (1e-3, 0.1, 1.0, 5.0, 8.0, 12.0, 16.0), (1e-3, 0.1, 1.0, 5.0, 10.0, 20.0, 36.0)
 NEAR = "radial, tangential, general"
+FAR = "far, opposite"
+AXIS = "axis, behind, on axis"
 MIN_RADII = "K=0.001, K=0.1, K=1, K=10"
 LOW = (1e-3, 0.1, 1.0)
+MID = (*LOW, 5.0)
+HIGH = (*MID, 10.0)
+ONE = (1.0,)
+BALL32, BALL64 = (*MID, 8.0, 12.0, 16.0), (*HIGH, 20.0, 36.0)
+ENDS32, ENDS64 = (1e-3, 1.0, 10.0), (1e-3, 1.0, 10.0, 40.0)
+RIM32, RIM64 = (1e-3, 1.0, 16.0), (1e-3, 1.0, 36.0)
+FLAT = (1e-4,)
 
-ROWS = [
-    # distances
-    Rows("dist", "euclidean", NEAR + ", far, coincident", (1.0,), (1.0,), 8, 16),
-    Rows("dist", "sphere", "tangential, far, antipodal, coincident", (1.0,), (1.0,), 16, 32),
-    Rows("dist", "lorentz", "radial", (*LOW, 5.0, 10.0), (*LOW, 5.0, 10.0, 20.0, 30.0, 40.0), 16, 16),
-    Rows("dist", "lorentz", "tangential, general", (*LOW, 5.0, 10.0), (*LOW, 5.0, 10.0, 20.0, 40.0), 16, 16),
-    Rows("dist", "lorentz", "far, opposite", (0.1, 1.0, 10.0, 20.0, 40.0), (0.1, 1.0, 10.0, 20.0, 40.0), 8, 16),
-    Rows("dist", "lorentz", "root, origin, short", (1e-3, 1.0, 10.0), (1e-3, 1.0, 10.0, 40.0), 8, 16),
-    Rows("dist", "lorentz", "coincident", (1e-3, 1.0, 10.0), (1e-3, 1.0, 10.0, 40.0), 0, 0),
+DISTANCES = [
+    Rows("dist", "euclidean", NEAR + ", far, coincident", ONE, ONE, 8, 16),
+    Rows("dist", "sphere", "tangential, far, antipodal, coincident", ONE, ONE, 16, 32),
+    Rows("dist", "lorentz", "radial", HIGH, (*HIGH, 20.0, 30.0, 40.0), 16, 16),
+    Rows("dist", "lorentz", "tangential, general", HIGH, (*HIGH, 20.0, 40.0), 16, 16),
+    Rows("dist", "lorentz", FAR, (*HIGH, 20.0, 40.0), (*HIGH, 20.0, 40.0), 8, 16),
+    Rows("dist", "lorentz", "root, origin, short", ENDS32, ENDS64, 8, 16),
+    Rows("dist", "lorentz", "coincident", ENDS32, ENDS64, 0, 0),
     Rows("dist", "poincare", NEAR, BALL32, BALL64, 16, 32),
-    Rows("dist", "poincare", "far, opposite", (1.0, 8.0, 12.0, 16.0), (1.0, 10.0, 20.0, 36.0), 16, 32),
-    Rows("dist", "poincare", "root, origin, short", (1e-3, 1.0, 16.0), (1e-3, 1.0, 36.0), 16, 32),
-    Rows("dist", "poincare", "coincident", (1e-3, 1.0, 16.0), (1e-3, 1.0, 36.0), 0, 0),
-    Rows("dist", "lorentz", "general, far", (1e-4,), (1e-4,), 16, 16, curvatures=SMALL_CURVATURES),
-    Rows("dist", "poincare", "general, far", (1e-4,), (1e-4,), 16, 32, curvatures=SMALL_CURVATURES),
-    Rows("dist", "euclidean", "far, general", (), (1.0,), None, None, 64),
-    Rows("dist", "sphere", "far", (), (1.0,), None, None, 64),
-    Rows("dist", "lorentz", "far, general", (), (0.1, 1.0, 5.0), None, None, 256),
-    Rows("dist", "poincare", "far, general", (), (0.1, 1.0, 5.0), None, None, 256),
-    # all pairs
-    Rows("pairwise_dist", "euclidean", NEAR + ", far", (1.0,), (1.0,), 64, 64),
-    Rows("pairwise_dist", "sphere", "tangential, far", (1.0,), (1.0,), 64, 64),
+    Rows("dist", "poincare", FAR, BALL32, BALL64, 16, 32),
+    Rows("dist", "poincare", "root, origin, short", RIM32, RIM64, 16, 32),
+    Rows("dist", "poincare", "coincident", RIM32, RIM64, 0, 0),
+    Rows("dist", "lorentz", "general, far", FLAT, FLAT, 16, 16, curvatures=SMALL_CURVATURES),
+    Rows("dist", "poincare", "general, far", FLAT, FLAT, 16, 32, curvatures=SMALL_CURVATURES),
+    # Hessians of near pairs have the length 1/d: differences of gradients a distance d apart.
+    Rows("dist", "euclidean", "far, general", (), ONE, None, None, 256),
+    Rows("dist", "sphere", "far", (), ONE, None, None, 256),
+    Rows("dist", "lorentz", "far, general", (), LOW, None, None, 256),
+    Rows("dist", "poincare", "far, general", (), LOW, None, None, 256),
+    Rows("pairwise_dist", "euclidean", NEAR + ", far", ONE, ONE, 64, 64),
+    Rows("pairwise_dist", "sphere", "tangential, far", ONE, ONE, 64, 64),
     Rows("pairwise_dist", "lorentz", NEAR + ", far", (0.05, 1.0, 5.0, 10.0), (0.05, 1.0), 64, 64),
     Rows("pairwise_dist", "poincare", NEAR + ", far", (0.05, 1.0, 5.0, 10.0), (0.05, 1.0), 64, 64),
-    # maps at the root
-    Rows("dist0", "lorentz", "root", (*LOW, 10.0, 40.0), (*LOW, 10.0, 20.0, 40.0), 16, 16),
-    Rows("dist0", "poincare", "root", (*LOW, 8.0, 16.0), (*LOW, 10.0, 20.0, 36.0), 16, 32),
-    Rows("dist0", "sphere", "far", (1.0,), (1.0,), 16, 32),
+]
+
+ROOT_MAPS = [
+    Rows("dist0", "lorentz", "root", (*HIGH, 40.0), (*HIGH, 20.0, 40.0), 16, 16),
+    Rows("dist0", "poincare", "root", BALL32, BALL64, 16, 32),
+    Rows("dist0", "sphere", "far", ONE, ONE, 16, 32),
     Rows("logmap0", "lorentz", "root", (1e-12, *LOW), (1e-12, *LOW), 16, 32),
     Rows("logmap0", "lorentz", "root", (10.0, 20.0, 40.0), (10.0, 20.0, 40.0), 128, 128),
     Rows("logmap0", "poincare", "root", (1e-12, *LOW), (1e-12, *LOW), 16, 32),
     Rows("logmap0", "poincare", "root", (8.0, 16.0), (10.0, 20.0, 36.0), 128, 128),
-    Rows("logmap0", "sphere", "far", (1.0,), (1.0,), 16, 32),
+    Rows("logmap0", "sphere", "far", ONE, ONE, 16, 32),
     Rows("expmap0", "lorentz", "root", (1e-12, *LOW), (1e-12, *LOW), 16, 32),
     Rows("expmap0", "lorentz", "root", (10.0, 20.0), (10.0, 20.0), 128, 128),
     Rows("expmap0", "poincare", "root", (1e-12, *LOW), (1e-12, *LOW), 16, 32),
     Rows("expmap0", "poincare", "root", (8.0, 15.0), (10.0, 20.0, 35.0), 128, 128),
-    Rows("expmap0", "sphere", "root", (1.0,), (1.0,), 16, 32),
-    # maps at x
-    Rows("expmap", "sphere", "short, long, zero", (1.0,), (1.0,), 16, 64),
-    Rows("expmap", "lorentz", "short, long, zero", (*LOW, 5.0), (*LOW, 5.0), 16, 64),
+    Rows("expmap0", "sphere", "root", ONE, ONE, 16, 32),
+]
+
+MAPS = [
+    Rows("expmap", "sphere", "short, long, zero", ONE, ONE, 16, 64),
+    Rows("expmap", "lorentz", "short, long, zero", MID, MID, 16, 64),
     Rows("expmap", "lorentz", "short, long, zero, outward", (10.0,), (10.0, 20.0), 16),
     Rows("expmap", "lorentz", "inward, inward off", (1.0, 5.0), (1.0, 5.0), 16, 64),
     Rows("expmap", "lorentz", "inward, inward off", (10.0, 14.0), (10.0, 15.0, 20.0), 16),
-    Rows("expmap", "poincare", "short, long, zero", (*LOW, 5.0), (*LOW, 5.0), 16, 64),
+    Rows("expmap", "poincare", "short, long, zero", MID, MID, 16, 64),
     Rows("expmap", "poincare", "short, zero, outward", (10.0,), (10.0, 20.0, 30.0), 16),
     Rows("expmap", "poincare", "inward, inward off", (1.0, 5.0), (1.0, 5.0), 16, 64),
     Rows("expmap", "poincare", "inward, inward off", (10.0, 12.0), (10.0, 20.0, 25.0), 16),
-    Rows("logmap", "sphere", "tangential, far", (1.0,), (1.0,), 16, 64),
-    Rows("logmap", "lorentz", NEAR + ", far, opposite, root", (*LOW, 5.0), (*LOW, 5.0), 16, 64),
+    Rows("logmap", "sphere", "tangential, far", ONE, ONE, 16, 64),
+    Rows("logmap", "lorentz", NEAR + ", far, opposite, root", MID, MID, 16, 64),
     Rows("logmap", "lorentz", NEAR + ", far, opposite, perpendicular", (10.0,), (10.0, 20.0), 16),
-    Rows("logmap", "poincare", NEAR + ", far, opposite, root", (*LOW, 5.0), (*LOW, 5.0), 16, 64),
+    Rows("logmap", "poincare", NEAR + ", far, opposite, root", MID, MID, 16, 64),
     Rows("logmap", "poincare", NEAR + ", far, opposite", (10.0, 16.0), (10.0, 20.0, 36.0), 16),
-    Rows("transp", "sphere", "tangential, far", (1.0,), (1.0,), 16, 64),
-    Rows("transp", "lorentz", NEAR + ", far, opposite, root", (*LOW, 5.0), (*LOW, 5.0), 16, 64),
+    Rows("transp", "sphere", "tangential, far", ONE, ONE, 16, 64),
+    Rows("transp", "lorentz", NEAR + ", far, opposite, root", MID, MID, 16, 64),
     Rows("transp", "lorentz", NEAR + ", far, opposite, perpendicular", (10.0,), (10.0, 20.0), 16),
-    Rows("transp", "poincare", NEAR + ", far, opposite, root", (*LOW, 5.0), (*LOW, 5.0), 16, 64),
+    Rows("transp", "poincare", NEAR + ", far, opposite, root", MID, MID, 16, 64),
     Rows("transp", "poincare", NEAR + ", far, opposite", (10.0, 16.0), (10.0, 20.0, 36.0), 16),
-    # cones
+]
+
+CONES = [
     Rows("half_aperture", "euclidean", MIN_RADII, (1e-3, 1.0, 100.0), (1e-3, 1.0, 100.0), 16, 32),
-    Rows("half_aperture", "lorentz", MIN_RADII, (1e-3, 1.0, 10.0, 40.0), (1e-3, 1.0, 10.0, 40.0), 16, 32),
-    Rows("half_aperture", "poincare", MIN_RADII, (1e-3, 1.0, 8.0, 16.0), (1e-3, 1.0, 20.0, 36.0), 16, 32),
-    Rows("exterior_angle", "euclidean", "far, general, tangential", (1.0,), (1.0,), 32, 32),
-    Rows("exterior_angle", "euclidean", "axis, behind, on axis", (1.0,), (1.0,), 16, 32),
-    Rows("exterior_angle", "lorentz", "far, general, tangential", (*LOW, 5.0, 10.0), (*LOW, 5.0, 10.0, 20.0, 40.0), 32, 32),
-    Rows("exterior_angle", "lorentz", "axis, behind, on axis", (*LOW, 5.0, 10.0), (*LOW, 5.0, 10.0, 20.0), 16, 32),
+    Rows("half_aperture", "lorentz", MIN_RADII, ENDS64, ENDS64, 16, 32),
+    Rows("half_aperture", "poincare", MIN_RADII, (*RIM32, 8.0), (*RIM64, 20.0), 16, 32),
+    Rows("exterior_angle", "euclidean", "far, general, tangential", ONE, ONE, 32, 32),
+    Rows("exterior_angle", "euclidean", AXIS, ONE, ONE, 16, 32),
+    Rows(
+        "exterior_angle", "lorentz", "far, general, tangential", HIGH, (*HIGH, 20.0, 40.0), 32, 32
+    ),
+    Rows("exterior_angle", "lorentz", AXIS, HIGH, (*HIGH, 20.0), 16, 32),
     Rows("exterior_angle", "lorentz", "root, coincident", (1.0, 10.0), (1.0, 10.0, 40.0), 0, 0),
-    Rows("exterior_angle", "lorentz", "far, general", (1e-4,), (1e-4,), 32, 32, curvatures=SMALL_CURVATURES),
-    Rows("exterior_angle", "poincare", "far, general, tangential", (*LOW, 5.0, 10.0), (*LOW, 5.0, 10.0, 20.0, 36.0), 32, 32),
-    Rows("exterior_angle", "poincare", "axis, behind, on axis", (*LOW, 5.0), (*LOW, 5.0, 10.0, 20.0), 16, 32),
+    Rows(
+        "exterior_angle", "lorentz", "general, far", FLAT, FLAT, 32, 32, curvatures=SMALL_CURVATURES
+    ),
+    Rows("exterior_angle", "poincare", "far, general, tangential", HIGH, BALL64, 32, 32),
+    Rows("exterior_angle", "poincare", AXIS, MID, (*HIGH, 20.0), 16, 32),
     Rows("exterior_angle", "poincare", "root, coincident", (1.0, 16.0), (1.0, 36.0), 0, 0),
-    Rows("exterior_angle", "poincare", "far, general", (1e-4,), (1e-4,), 32, 32, curvatures=SMALL_CURVATURES),
-    Rows("pairwise_exterior_angle", "euclidean", "far, general", (1.0,), (1.0,), 64),
+    Rows(
+        "exterior_angle",
+        "poincare",
+        "general, far",
+        FLAT,
+        FLAT,
+        32,
+        32,
+        curvatures=SMALL_CURVATURES,
+    ),
+    Rows("pairwise_exterior_angle", "euclidean", "far, general", ONE, ONE, 64),
     Rows("pairwise_exterior_angle", "lorentz", "far, general", (0.1, 1.0, 10.0), (0.1, 1.0), 64),
     Rows("pairwise_exterior_angle", "poincare", "far, general", (0.1, 1.0, 10.0), (0.1, 1.0), 64),
-]  # fmt: skip
+]
+
+ROWS = [*DISTANCES, *ROOT_MAPS, *MAPS, *CONES]
 
 
 def regimes() -> list[Regime]:

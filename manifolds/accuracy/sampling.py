@@ -178,9 +178,11 @@ def steps(place: Place, kind: str, r: float, generator: torch.Generator) -> tupl
     elif kind == "inward":
         way, turn = r * shares, torch.full_like(shares, math.pi)
     elif kind == "inward off":
-        way, turn = r * shares, math.pi - torch.tensor([0.1, 1.0, 3.0, 0.3, 1.0, 10.0]).double()[
-            :, None
-        ] * math.exp(-r)
+        way, turn = (
+            r * shares,
+            math.pi
+            - torch.tensor([0.1, 1.0, 3.0, 0.3, 1.0, 10.0]).double()[:, None] * math.exp(-r),
+        )
     elif kind == "outward":
         way, turn = torch.linspace(0.1, 0.5, count, dtype=torch.float64)[:, None] * r, 0 * turns
     elif kind == "zero":
