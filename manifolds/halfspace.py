@@ -97,8 +97,9 @@ class UpperHalfSpace(CurvedManifold):
         device: torch.device | str | None = None,
         seed: int | None = 42,
     ) -> Tensor:
+        """The root; a c that learns gets its gradient."""
         x = torch.zeros(flat_size(size), dtype=dtype, device=device)
-        x[..., -1] = root_height(self.c.detach().to(x.device), x.dtype)
+        x[..., -1] = root_height(self.c.to(x.device), x.dtype)
         return x
 
     def half_aperture(self, x: Point, min_radius: float = 0.1) -> Tensor:
@@ -121,12 +122,6 @@ class UpperHalfSpace(CurvedManifold):
             rule = "the last coordinate, the height, is not positive; use projx"
             return False, f"{bad} of {x.shape[:-1].numel()} points: {rule}"
         return ok, reason
-
-    def _root(self, like: Tensor) -> Tensor:
-        # With its gradient for c, which `origin` has not.
-        base = super()._root(like)
-        height = root_height(self.c, base.dtype).to(base.device)
-        return torch.cat([base[..., :-1], height.expand(1)])
 
 
 def root_height(c: Tensor, dtype: torch.dtype) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from manifolds.arguments import holds, prepare
-from manifolds.means import Space, from_frame, root_scale
+from manifolds.means import Space
 from manifolds.numerics import sinc, sinhc
 
 
@@ -41,12 +41,13 @@ def normal(
         z = torch.randn(size, dtype=dtype, device=device, generator=generator)
         if isinstance(spread, Tensor):
             spread = spread.to(z)
-        root, scale = root_scale(space, z)
+        root = space.origin(z.shape[-1], dtype=z.dtype, device=z.device)
+        z = space.proju(root, z) * spread
         if mean is None:
-            return space.expmap0(space.proju(root, z) * (spread / scale))
+            return space.expmap0(space.from_frame(root, z))
         _fits(op, "mean", mean.shape, size)
         prepare(op, mean, z)
-        return space.expmap(mean, from_frame(space, mean, space.proju(root, z) * spread))
+        return space.expmap(mean, space.from_frame(mean, z))
 
 
 def _spread(op: str, std: float | Tensor, leading: tuple[int, ...]) -> float | Tensor:
@@ -91,7 +92,9 @@ def log_density(space: Space, x: Tensor, mean: Tensor | None, std: float | Tenso
         spread = spread.squeeze(-1).to(points[0])
     if not holds(torch.as_tensor(spread) > 0):
         raise ValueError(f"{op}: std must be positive, got {std}")
-    base = points[1] if mean is not None else space.origin(x.shape[-1:]).to(points[0])
+    # In the work dtype: a root rounded to float32 is not that of the sphere or the half-space.
+    like = {"dtype": points[0].dtype, "device": points[0].device}
+    base = points[1] if mean is not None else space.origin(x.shape[-1:], **like)
     n = x.shape[-1] - space.codim
     constant = n * torch.log(torch.as_tensor(spread * math.sqrt(2 * math.pi)).to(points[0]))
     distance2 = space.dist2(base, points[0])
