@@ -5,9 +5,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from manifolds.arguments import check_min_radius, prepare
-from manifolds.cones import angle_of, aperture, euclidean_direction, pairwise_angle
-from manifolds.kernels.reference import Rows, pairwise
-from manifolds.numerics import dot, safe_divide, safe_norm
+from manifolds.cones import angle_of, aperture, euclidean_direction
+from manifolds.kernels.dispatch import pairwise
+from manifolds.numerics import dot, safe_norm
 from manifolds.rowwise import ChordDistance, Frame, PolarAngle, radial, rowwise
 
 __all__ = [
@@ -65,25 +65,18 @@ def euclidean_norm(x: Float[Tensor, "*#b d"], u: Float[Tensor, "*#b d"]) -> Floa
     return safe_norm(u).squeeze(-1).to(out)
 
 
-def _rows(x: Tensor, y: Tensor) -> tuple[Rows, Rows]:
-    one = torch.ones_like(x[..., :1]), torch.ones_like(y[..., :1])
-    return Rows(-2 * x, dot(x, x), one[0]), Rows(y, one[1], dot(y, y))
-
-
 def euclidean_pairwise_dist2(
     x: Float[Tensor, "*#b n d"], y: Float[Tensor, "*#b m d"]
 ) -> Float[Tensor, "*#b n m"]:
     """|x_i - y_j|^2 for all pairs."""
-    out, (x, y) = prepare("Euclidean.pairwise_dist2", x, y, pairwise=True)
-    return pairwise("square", *_rows(x, y), (x, y), lambda a, b: dot(a - b, a - b), out)
+    return pairwise("Euclidean.pairwise_dist2", "euclidean2", x, y)
 
 
 def euclidean_pairwise_dist(
     x: Float[Tensor, "*#b n d"], y: Float[Tensor, "*#b m d"]
 ) -> Float[Tensor, "*#b n m"]:
     """|x_i - y_j| for all pairs; gradient 0 at coincident pairs."""
-    out, (x, y) = prepare("Euclidean.pairwise_dist", x, y, pairwise=True)
-    return pairwise("root", *_rows(x, y), (x, y), lambda a, b: safe_norm(a - b), out)
+    return pairwise("Euclidean.pairwise_dist", "euclidean", x, y)
 
 
 def euclidean_expmap(
@@ -150,9 +143,4 @@ def euclidean_pairwise_exterior_angle(
     x: Float[Tensor, "*#b n d"], y: Float[Tensor, "*#b m d"]
 ) -> Float[Tensor, "*#b n m"]:
     """`euclidean_exterior_angle(x_i, y_j)` for all pairs."""
-    out, (x, y) = prepare("Euclidean.pairwise_exterior_angle", x, y, pairwise=True)
-    rows = []
-    for points in (x, y):
-        norm = safe_norm(points)
-        rows.append((safe_divide(points, norm), norm, torch.ones_like(norm)))
-    return pairwise_angle(rows[0], rows[1], (x, y), _exterior, out)
+    return pairwise("Euclidean.pairwise_exterior_angle", "euclidean_angle", x, y)

@@ -11,9 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from manifolds.arguments import Scalar, check_min_radius, curvature, prepare
-from manifolds.cones import angle_of, aperture, lorentz_direction, pairwise_angle
+from manifolds.cones import angle_of, aperture, lorentz_direction
 from manifolds.hyperboloid import exponential, exterior_angle, logarithm, transport
-from manifolds.kernels.reference import Rows, pairwise
+from manifolds.kernels.dispatch import pairwise
 from manifolds.numerics import asinhc, dot, safe_divide, safe_hypot, safe_norm, safe_sqrt, sinhc
 from manifolds.polar import hyperbolic_q, tangential
 from manifolds.rowwise import Frame, PolarAngle, PolarDistance, radial, rowwise
@@ -69,14 +69,8 @@ def lorentz_dist0(x: Float[Tensor, "*b d"], c: Scalar) -> Float[Tensor, "*b"]:
 def lorentz_pairwise_dist(
     x: Float[Tensor, "*#b n d"], y: Float[Tensor, "*#b m d"], c: Scalar
 ) -> Float[Tensor, "*#b n m"]:
-    """Distances of all pairs; one matrix product, close pairs repaired (`kernels.reference`)."""
-    out, (x, y) = prepare("Lorentz.pairwise_dist", x, y, pairwise=True)
-    c = curvature("Lorentz.pairwise_dist", c, x)
-    x_cosh, y_cosh = cosh_radius(x, c), cosh_radius(y, c)
-    # cosh D - 1 = p + q + p q - c<x, y> with p = cosh(rx) - 1, q = cosh(ry) - 1.
-    p, q = (c * dot(x, x) / (1 + x_cosh), c * dot(y, y) / (1 + y_cosh))
-    x_rows, y_rows = Rows(-c * x, p, x_cosh), Rows(y, torch.ones_like(q), q)
-    return pairwise("cosh", x_rows, y_rows, (x, y), distance, out, scale=c.rsqrt(), parameters=(c,))
+    """Distances of all pairs; one matrix product, close pairs repaired (`kernels.dispatch`)."""
+    return pairwise("Lorentz.pairwise_dist", "lorentz", x, y, c)
 
 
 def lorentz_pairwise_inner(
@@ -199,10 +193,4 @@ def lorentz_pairwise_exterior_angle(
     x: Float[Tensor, "*#b n d"], y: Float[Tensor, "*#b m d"], c: Scalar
 ) -> Float[Tensor, "*#b n m"]:
     """`lorentz_exterior_angle(x_i, y_j)` for all pairs."""
-    out, (x, y) = prepare("Lorentz.pairwise_exterior_angle", x, y, pairwise=True)
-    c = curvature("Lorentz.pairwise_exterior_angle", c, x)
-    rows = []
-    for points in (x, y):
-        norm = safe_norm(points)
-        rows.append((safe_divide(points, norm), c.sqrt() * norm, cosh_radius(points, c)))
-    return pairwise_angle(rows[0], rows[1], (x, y), exterior, out, (c,))
+    return pairwise("Lorentz.pairwise_exterior_angle", "lorentz_angle", x, y, c)

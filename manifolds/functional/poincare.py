@@ -17,8 +17,8 @@ from torch import Tensor
 
 from manifolds.arguments import Scalar, check_min_radius, curvature, prepare
 from manifolds.ball import exponential, hyperbolic_q, logarithm, transport  # noqa: F401
-from manifolds.cones import angle_of, aperture, pairwise_angle, poincare_direction
-from manifolds.kernels.reference import Rows, pairwise
+from manifolds.cones import angle_of, aperture, poincare_direction
+from manifolds.kernels.dispatch import pairwise
 from manifolds.numerics import (
     MAX_BALL_RADIUS,
     asinhc,
@@ -89,13 +89,8 @@ def poincare_dist0(x: Float[Tensor, "*b d"], c: Scalar) -> Float[Tensor, "*b"]:
 def poincare_pairwise_dist(
     x: Float[Tensor, "*#b n d"], y: Float[Tensor, "*#b m d"], c: Scalar
 ) -> Float[Tensor, "*#b n m"]:
-    """Distances of all pairs; one matrix product, close pairs repaired (`kernels.reference`)."""
-    out, (x, y) = prepare("PoincareBall.pairwise_dist", x, y, pairwise=True)
-    c = curvature("PoincareBall.pairwise_dist", c, x)
-    x_scale, y_scale = 2 * c / deficit(x, c), 1 / deficit(y, c)  # cosh D - 1 = 2c|x - y|^2/(X Y)
-    x_rows = Rows(-2 * x * x_scale, dot(x, x) * x_scale, x_scale)
-    y_rows = Rows(y * y_scale, y_scale, dot(y, y) * y_scale)
-    return pairwise("cosh", x_rows, y_rows, (x, y), distance, out, scale=c.rsqrt(), parameters=(c,))
+    """Distances of all pairs; one matrix product, close pairs repaired (`kernels.dispatch`)."""
+    return pairwise("PoincareBall.pairwise_dist", "poincare", x, y, c)
 
 
 def poincare_inner(
@@ -199,10 +194,11 @@ def poincare_exterior_angle(
 
     0 with gradient 0 at x = 0 and x = y.
     """
-    return rowwise("PoincareBall.exterior_angle", PolarAngle(Frame("ball")), _angle, x, y, c=c)
+    return rowwise("PoincareBall.exterior_angle", PolarAngle(Frame("ball")), exterior, x, y, c=c)
 
 
-def _angle(x: Tensor, y: Tensor, c: Tensor) -> Tensor:
+def exterior(x: Tensor, y: Tensor, c: Tensor) -> Tensor:
+    """Unchecked exterior angle (..., 1) in the dtype of its arguments; NaN off the ball."""
     inside = deficit(y, c) > 0
     angle = angle_of(poincare_direction(x, y, deficit(x, c), c))
     return torch.where(inside, angle, torch.full_like(angle, float("nan")))
@@ -212,10 +208,4 @@ def poincare_pairwise_exterior_angle(
     x: Float[Tensor, "*#b n d"], y: Float[Tensor, "*#b m d"], c: Scalar
 ) -> Float[Tensor, "*#b n m"]:
     """`poincare_exterior_angle(x_i, y_j)` for all pairs."""
-    out, (x, y) = prepare("PoincareBall.pairwise_exterior_angle", x, y, pairwise=True)
-    c = curvature("PoincareBall.pairwise_exterior_angle", c, x)
-    rows = []
-    for points in (x, y):
-        norm, gap = safe_norm(points), deficit(points, c)
-        rows.append((safe_divide(points, norm), 2 * c.sqrt() * norm / gap, (2 - gap) / gap))
-    return pairwise_angle(rows[0], rows[1], (x, y), _angle, out, (c,))
+    return pairwise("PoincareBall.pairwise_exterior_angle", "poincare_angle", x, y, c)

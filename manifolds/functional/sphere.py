@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from manifolds.arguments import Scalar, curvature, prepare
-from manifolds.kernels.reference import Rows, pairwise
+from manifolds.kernels.dispatch import pairwise
 from manifolds.numerics import dot, safe_divide, safe_norm, sinc
 from manifolds.polar import polar, tangential
 from manifolds.rowwise import ArcDistance, rowwise
@@ -112,11 +112,7 @@ def sphere_pairwise_dist(
     x: Float[Tensor, "*#b n d"], y: Float[Tensor, "*#b m d"], c: Scalar
 ) -> Float[Tensor, "*#b n m"]:
     """Arc lengths of all pairs; one matrix product, close and antipodal pairs repaired."""
-    out, (x, y) = prepare("Sphere.pairwise_dist", x, y, pairwise=True)
-    c = curvature("Sphere.pairwise_dist", c, x)
-    x_one, y_one = torch.ones_like(x[..., :1]), torch.ones_like(y[..., :1])
-    x_rows, y_rows = Rows(-2 * _unit(x), x_one, x_one), Rows(_unit(y), y_one, y_one)
-    return pairwise("arc", x_rows, y_rows, (x, y), distance, out, scale=c.rsqrt(), parameters=(c,))
+    return pairwise("Sphere.pairwise_dist", "sphere", x, y, c)
 
 
 def sphere_inner(

@@ -112,9 +112,11 @@ def _bands(n: int, m: int) -> list[slice]:
     return [slice(start, min(start + step, n)) for start in range(0, n, step)]
 
 
-def forward(library: Library, kind: str, x: Tensor, y: Tensor, c: float) -> tuple[Tensor, int]:
-    """Distances (n, m), and how many pairs were computed from differences."""
-    out = torch.empty(x.shape[0], y.shape[0])
+def forward(
+    library: Library, kind: str, x: Tensor, y: Tensor, c: float, out: Tensor | None = None
+) -> tuple[Tensor, int]:
+    """Distances (n, m), into `out` if given; and how many pairs were computed from differences."""
+    out = torch.empty(x.shape[0], y.shape[0]) if out is None else out
     if out.numel() == 0:
         return out, 0
     ready = prepare(library, kind, x, y, c)

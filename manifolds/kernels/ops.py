@@ -1,0 +1,174 @@
+"""Pairwise operations as torch operators: opaque to torch.compile, batched by vmap, once
+differentiable through a second operator.
+
+    manifolds::pairwise(x, y, c, kind) -> (..., n, m)
+
+Inside, float32 matrices go to the compiled library where it is live, everything else to torch
+(`plain`). Second derivatives (create_graph=True) go through `plain` as well.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from manifolds.kernels import fused, library
+from manifolds.kernels.plain import PLAIN, out_dtype
+
+NAMES = "manifolds::pairwise", "manifolds::pairwise_backward"
+
+
+def compiled(x: Tensor, y: Tensor) -> library.Library | None:
+    """The library that computes on these points, None where torch does."""
+    if x.device.type != "cpu" or x.dtype == torch.float64:
+        return None
+    return library.cpu()
+
+
+def _batches(x: Tensor, y: Tensor) -> tuple[torch.Size, list[tuple[Tensor, Tensor]]]:
+    """Leading dimensions, and the float32 matrices of each of their entries."""
+    batch = torch.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+    x, y = (t.detach().float().expand(*batch, *t.shape[-2:]) for t in (x, y))
+    if not batch:
+        return batch, [(x, y)]
+    index = torch.cartesian_prod(*(torch.arange(s) for s in batch)).reshape(-1, len(batch))
+    return batch, [(x[tuple(i)], y[tuple(i)]) for i in index.tolist()]
+
+
+@torch.library.custom_op(NAMES[0], mutates_args=())
+def pairwise(x: Tensor, y: Tensor, c: Tensor, kind: str) -> Tensor:
+    """The operation `kind` of `PLAIN` on all pairs of x (..., n, d) and y (..., m, d)."""
+    found = compiled(x, y) if kind in fused.KINDS else None
+    if found is None:
+        return PLAIN[kind](x.detach(), y.detach(), c.detach())
+    batch, pairs = _batches(x, y)
+    out = torch.empty(len(pairs), x.shape[-2], y.shape[-2])
+    for part, (a, b) in zip(out, pairs, strict=True):
+        fused.forward(found, kind, a, b, c.item(), part)
+    return out.reshape(*batch, *out.shape[-2:])
+
+
+@pairwise.register_fake
+def _(x: Tensor, y: Tensor, c: Tensor, kind: str) -> Tensor:
+    batch = torch.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+    return x.new_empty(*batch, x.shape[-2], y.shape[-2], dtype=out_dtype(x))
+
+
+@torch.library.custom_op(NAMES[1], mutates_args=())
+def pairwise_backward(
+    x: Tensor, y: Tensor, c: Tensor, out: Tensor, grad: Tensor, kind: str, need: list[bool]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients with respect to x, y and c; those that are not needed are empty."""
+    found = compiled(x, y) if kind in fused.KINDS else None
+    if found is None:
+        return _plain_backward(x, y, c, grad, kind, need)
+    batch, pairs = _batches(x, y)
+    grads, outs = (t.detach().expand(*batch, *t.shape[-2:]) for t in (grad.float(), out))
+    grads, outs = (t.reshape(-1, *t.shape[-2:]) for t in (grads, outs))
+    x_parts, y_parts, c_total = [], [], 0.0
+    wanted = (need[0], need[1], need[2])
+    for (a, b), value, g in zip(pairs, outs, grads, strict=True):
+        at_x, at_y, at_c = fused.backward(found, kind, a, b, c.item(), value, g, wanted)
+        x_parts.append(at_x)
+        y_parts.append(at_y)
+        c_total += at_c
+    return (
+        _gather(x_parts, batch, x) if need[0] else x.new_empty(0),
+        _gather(y_parts, batch, y) if need[1] else y.new_empty(0),
+        torch.full_like(c, c_total) if need[2] else c.new_empty(0),
+    )
+
+
+def _gather(parts: list[Tensor], batch: torch.Size, like: Tensor) -> Tensor:
+    if not parts:
+        return torch.zeros_like(like)
+    if len(parts) == 1:
+        return parts[0].reshape(like.shape).to(like.dtype)
+    total = torch.stack(parts).reshape(*batch, *like.shape[-2:])
+    # The sum over a broadcast dimension runs in float64: it may be as long as the batch.
+    shape = (1,) * (total.ndim - like.ndim) + tuple(like.shape)
+    axes = [i for i, s in enumerate(shape) if s == 1 and total.shape[i] > 1]
+    if axes:
+        total = total.sum(axes, keepdim=True, dtype=torch.float64)
+    return total.reshape(like.shape).to(like.dtype)
+
+
+def _plain_backward(
+    x: Tensor, y: Tensor, c: Tensor, grad: Tensor, kind: str, need: list[bool]
+) -> tuple[Tensor, Tensor, Tensor]:
+    given = (x, y, c)
+    with torch.enable_grad():
+        inputs = [t.detach().requires_grad_(n) for t, n in zip(given, need, strict=True)]
+        value = PLAIN[kind](*inputs)
+    wanted = [t for t in inputs if t.requires_grad]
+    found = iter(torch.autograd.grad(value, wanted, grad, materialize_grads=True))
+    at_x, at_y, at_c = (
+        next(found).clone() if n else t.new_empty(0) for t, n in zip(given, need, strict=True)
+    )
+    return at_x, at_y, at_c
+
+
+@pairwise_backward.register_fake
+def _(
+    x: Tensor, y: Tensor, c: Tensor, out: Tensor, grad: Tensor, kind: str, need: list[bool]
+) -> tuple[Tensor, Tensor, Tensor]:
+    x, y, c = (t.contiguous() for t in (x, y, c))
+    at_x, at_y, at_c = (
+        torch.empty_like(t) if n else t.new_empty(0) for t, n in zip((x, y, c), need, strict=True)
+    )
+    return at_x, at_y, at_c
+
+
+def _setup(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, str], output: Tensor) -> None:
+    x, y, c, ctx.kind = inputs
+    ctx.save_for_backward(x, y, c, output)
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    x, y, c, out = ctx.saved_tensors
+    need = list(ctx.needs_input_grad[:3])
+    if torch.is_grad_enabled() and not torch.compiler.is_compiling():  # create_graph=True
+        value = PLAIN[ctx.kind](x, y, c)
+        wanted = [t for t, n in zip((x, y, c), need, strict=True) if n]
+        found = iter(
+            torch.autograd.grad(
+                value, wanted, grad.to(value.dtype), create_graph=True, materialize_grads=True
+            )
+        )
+        return (*(next(found) if n else None for n in need), None)
+    grads = pairwise_backward(x, y, c, out, grad, ctx.kind, need)
+    return (*(g if n else None for g, n in zip(grads, need, strict=True)), None)
+
+
+pairwise.register_autograd(_backward, setup_context=_setup)
+for _device in ("cpu", "cuda"):
+    pairwise.register_autocast(_device, torch.float32)
+
+
+def _front(t: Tensor, dim: int | None, size: int, ndim: int) -> Tensor:
+    """The batched dimension first, as a leading dimension that broadcasts with `ndim` others."""
+    if dim is None:
+        return t
+    t = t.movedim(dim, 0)
+    return t.reshape(size, *(1,) * (ndim - (t.ndim - 1)), *t.shape[1:])
+
+
+@pairwise.register_vmap
+def _(
+    info: Any, in_dims: tuple[int | None, ...], x: Tensor, y: Tensor, c: Tensor, kind: str
+) -> tuple[Tensor, int]:
+    size = info.batch_size
+    x_dim, y_dim, c_dim, _ = in_dims
+    if c_dim is not None:
+        parts = [
+            pairwise(
+                x if x_dim is None else x.select(x_dim, i),
+                y if y_dim is None else y.select(y_dim, i),
+                c.select(c_dim, i),
+                kind,
+            )
+            for i in range(size)
+        ]
+        return torch.stack(parts), 0
+    ndim = max(x.ndim - (x_dim is not None), y.ndim - (y_dim is not None))
+    return pairwise(_front(x, x_dim, size, ndim), _front(y, y_dim, size, ndim), c, kind), 0
