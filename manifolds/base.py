@@ -154,11 +154,12 @@ class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):
 
         On the sphere the first one is 0.
         """
-        return means.to_frame(self, x, v)
+        root, scale = means.root_scale(self, v)
+        return scale * self.transp(x, root, v)
 
     def from_frame(self, x: Point, z: Point) -> Tensor:
         """The tangent vector at x with coordinates z in the frame of `to_frame`."""
-        return means.from_frame(self, x, z)
+        return self.transp0(x, z / means.root_scale(self, z)[1])
 
     def retr(self, x: Point, u: Point) -> Tensor:
         """Retraction, first-order equal to `expmap`; here `expmap` itself."""

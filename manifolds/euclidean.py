@@ -71,6 +71,12 @@ class Euclidean(Manifold):
     def transp0(self, y: Point, v: Point) -> Tensor:
         return F.euclidean_transp0(y, v)
 
+    def to_frame(self, x: Point, v: Point) -> Tensor:
+        return F.euclidean_to_frame(x, v)
+
+    def from_frame(self, x: Point, z: Point) -> Tensor:
+        return F.euclidean_from_frame(x, z)
+
     def geodesic(self, t: float | int | Tensor, x: Point, y: Point) -> Tensor:
         return F.euclidean_geodesic(t, x, y)
 

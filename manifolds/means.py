@@ -33,8 +33,8 @@ class Space(Protocol):
     def logmap0(self, x: Tensor) -> Tensor: ...
     def expmap(self, x: Tensor, u: Tensor) -> Tensor: ...
     def expmap0(self, u: Tensor) -> Tensor: ...
-    def transp(self, x: Tensor, y: Tensor, v: Tensor) -> Tensor: ...
-    def transp0(self, y: Tensor, v: Tensor) -> Tensor: ...
+    def to_frame(self, x: Tensor, v: Tensor) -> Tensor: ...
+    def from_frame(self, x: Tensor, z: Tensor) -> Tensor: ...
     def dist0(self, x: Tensor) -> Tensor: ...
     def weighted_midpoint(self, x: Tensor, w: Tensor | None = None, dim: int = -2) -> Tensor: ...
     def norm(self, x: Tensor, u: Tensor) -> Tensor: ...
@@ -43,30 +43,12 @@ class Space(Protocol):
     def origin(self, *size: Any, **options: Any) -> Tensor: ...
 
 
-# --- orthonormal coordinates at the root ---
-
-
 def root_scale(space: Space, like: Tensor) -> tuple[Tensor, Tensor]:
-    """The root (d,) and the metric length there of a unit chart vector, 0-dim (2 on the ball)."""
+    """The root (d,), and the metric length there of a unit chart vector: 2 on the ball, else 1."""
     root = space.origin(like.shape[-1], dtype=like.dtype, device=like.device)
     unit = torch.zeros_like(root)
-    unit[..., -1] = 1  # tangent on the sphere too
+    unit[..., -1] = 1  # tangent on a sphere too
     return root, space.norm(root, unit)
-
-
-def to_frame(space: Space, x: Tensor, v: Tensor) -> Tensor:
-    """Orthonormal coordinates (..., d) of v at x: transported to the root, scaled to metric length.
-
-    On the sphere the first one is 0.
-    """
-    root, scale = root_scale(space, v)
-    return scale * space.transp(x, root, v)
-
-
-def from_frame(space: Space, x: Tensor, z: Tensor) -> Tensor:
-    """The tangent vector at x with coordinates z in the frame of `to_frame`."""
-    _, scale = root_scale(space, z)
-    return space.transp0(x, z / scale)
 
 
 # --- weighted midpoint ---
@@ -111,8 +93,8 @@ def weighted_midpoint(space: Space, x: Tensor, w: Tensor | None, dim: int) -> Te
     """The midpoint of `Manifold.weighted_midpoint`, through logmap0 to the standard model."""
     op = f"{space.name}.weighted_midpoint"
     out, x, w = weighted(op, x, w, dim)
-    _, scale = root_scale(space, x)
-    u = space.logmap0(x) * scale
+    root = space.origin(x.shape[-1], dtype=x.dtype, device=x.device)
+    u = space.to_frame(root, space.logmap0(x))
     if space.curvature_sign == 0:
         mean = (w * u).sum(-2)
     else:
@@ -127,7 +109,7 @@ def weighted_midpoint(space: Space, x: Tensor, w: Tensor | None, dim: int) -> Te
             time, rest = model[..., :1], model[..., 1:]
             across = safe_norm(rest)
             mean = torch.atan2(across, time) / c.sqrt() * safe_divide(rest, across)
-    return space.expmap0(mean / scale).to(out)
+    return space.expmap0(space.from_frame(root, mean)).to(out)
 
 
 # --- Fréchet mean ---
@@ -179,7 +161,7 @@ class _State:
 
 def _look(space: Space, m: Tensor, x: Tensor, w: Tensor) -> _State:
     base = m.unsqueeze(-2)
-    logs = to_frame(space, base, space.logmap(base, x))
+    logs = space.to_frame(base, space.logmap(base, x))
     gradient = (w * logs).sum(-2)
     loss = (w.squeeze(-1) * dot(logs, logs).squeeze(-1)).sum(-1) / 2
     return _State(m, logs, gradient, loss, safe_norm(gradient).squeeze(-1))
@@ -229,7 +211,7 @@ def _descend(
         if not open_.any():
             return state.m
         step = _direction(_hessian(space, state.logs, w), state.gradient)
-        moved = from_frame(space, state.m, step_size.unsqueeze(-1) * step)
+        moved = space.from_frame(state.m, step_size.unsqueeze(-1) * step)
         trial = _look(space, space.projx(space.expmap(state.m, moved)), x, w)
         slope = step_size * (state.gradient * step).sum(-1)
         # Near the solution the loss is flat to rounding; there the gradient decides.
@@ -275,28 +257,44 @@ def _choose(take: Tensor, new: _State, old: _State) -> _State:
 
 
 class _Newton(torch.autograd.Function):
-    """A^-1 g for a fixed Cholesky factor; its derivative is first order only, and says so."""
+    """A^-1 g for the Cholesky factor of the Hessian A, which is not differentiated.
+
+    So the derivative holds for the first order only. `inputs` are what A depends on: a second
+    derivative for them would be wrong, and is an error.
+    """
 
     @staticmethod
-    def forward(ctx: Any, g: Tensor, factor: Tensor) -> Tensor:
-        ctx.save_for_backward(factor)
+    def forward(ctx: Any, g: Tensor, factor: Tensor, *inputs: Tensor) -> Tensor:
+        ctx.save_for_backward(factor, *inputs)
         return torch.cholesky_solve(g.unsqueeze(-1), factor).squeeze(-1)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        (factor,) = ctx.saved_tensors
-        return torch.cholesky_solve(grads[0].unsqueeze(-1), factor).squeeze(-1), None
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        factor, *inputs = ctx.saved_tensors
+        grad = torch.cholesky_solve(grads[0].unsqueeze(-1), factor).squeeze(-1)
+        if torch.is_grad_enabled():  # create_graph=True
+            grad = _Final.apply(grad, *inputs)
+        return grad, None, *(None for _ in inputs)
+
+
+class _Final(torch.autograd.Function):
+    """The first argument; its derivative for any of them is an error."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, *inputs: Tensor) -> Tensor:
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, ...]:
+        raise RuntimeError("frechet_mean: the implicit gradient can be differentiated once only")
 
 
 def _implicit(space: Space, x: Tensor, w: Tensor, mean: Tensor) -> Tensor:
     """The mean with its derivative for x, w and c: one Newton step, of length 0."""
     if not torch.is_grad_enabled():
         return mean
-    with torch.no_grad():
-        state = _look(space, mean, x, w)
-        factor, _ = torch.linalg.cholesky_ex(_hessian(space, state.logs, w))
     base = space.projx(mean)  # on the sphere its length follows c
-    gradient = (w * space.logmap(base.unsqueeze(-2), x)).sum(-2)
-    step = _Newton.apply(to_frame(space, mean, gradient), factor)
-    return space.expmap(base, from_frame(space, mean, step))
+    logs = space.to_frame(mean.unsqueeze(-2), space.logmap(base.unsqueeze(-2), x))
+    factor, _ = torch.linalg.cholesky_ex(_hessian(space, logs.detach(), w.detach()).detach())
+    step = _Newton.apply((w * logs).sum(-2), factor, x, w, space.c)
+    return space.expmap(base, space.from_frame(mean, step))

@@ -60,6 +60,12 @@ class PoincareBall(CurvedManifold):
     def transp0(self, y: Point, v: Point) -> Tensor:
         return F.poincare_transp0(y, v, self.c)
 
+    def to_frame(self, x: Point, v: Point) -> Tensor:
+        return F.poincare_to_frame(x, v, self.c)
+
+    def from_frame(self, x: Point, z: Point) -> Tensor:
+        return F.poincare_from_frame(x, z, self.c)
+
     def geodesic(self, t: float | int | Tensor, x: Point, y: Point) -> Tensor:
         return F.poincare_geodesic(t, x, y, self.c)
 

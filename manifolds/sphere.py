@@ -69,6 +69,12 @@ class Sphere(CurvedManifold):
         """x + u, scaled back to the sphere."""
         return F.sphere_retr(x, u, self.c)
 
+    def to_frame(self, x: Point, v: Point) -> Tensor:
+        return F.sphere_to_frame(x, v, self.c)
+
+    def from_frame(self, x: Point, z: Point) -> Tensor:
+        return F.sphere_from_frame(x, z, self.c)
+
     def geodesic(self, t: float | int | Tensor, x: Point, y: Point) -> Tensor:
         return F.sphere_geodesic(t, x, y, self.c)
 

@@ -15,27 +15,35 @@ from manifolds.numerics import asinhc, deficit, dot, safe_divide, safe_norm, saf
 from manifolds.polar import hyperbolic_q, polar
 
 __all__ = [
+    "euclidean_from_frame",
     "euclidean_geodesic",
     "euclidean_geodesic_unit",
     "euclidean_midpoint",
+    "euclidean_to_frame",
     "euclidean_transp0",
     "lorentz_dist2",
+    "lorentz_from_frame",
     "lorentz_geodesic",
     "lorentz_geodesic_unit",
     "lorentz_midpoint",
     "lorentz_pairwise_dist2",
+    "lorentz_to_frame",
     "lorentz_transp0",
     "poincare_dist2",
+    "poincare_from_frame",
     "poincare_geodesic",
     "poincare_geodesic_unit",
     "poincare_midpoint",
     "poincare_pairwise_dist2",
+    "poincare_to_frame",
     "poincare_transp0",
     "sphere_dist2",
+    "sphere_from_frame",
     "sphere_geodesic",
     "sphere_geodesic_unit",
     "sphere_midpoint",
     "sphere_pairwise_dist2",
+    "sphere_to_frame",
     "sphere_transp0",
 ]
 
@@ -243,7 +251,7 @@ def sphere_midpoint(
     return (torch.where(length == 0, start, safe_divide(total, length)) / c.sqrt()).to(out)
 
 
-# --- transport from the root ---
+# --- transport from the root, and orthonormal frames transported from there ---
 
 
 def euclidean_transp0(
@@ -278,3 +286,70 @@ def sphere_transp0(
     out, (y, v) = prepare("Sphere.transp0", y, v)
     c = curvature("Sphere.transp0", c, y)
     return sphere.sphere_transp(sphere.sphere_root(y, c), y, v, c).to(out)
+
+
+def euclidean_to_frame(
+    x: Float[Tensor, "*#b d"], v: Float[Tensor, "*#b d"]
+) -> Float[Tensor, "*#b d"]:
+    """v itself, broadcast."""
+    out, (x, v) = prepare("Euclidean.to_frame", x, v)
+    return torch.broadcast_tensors(x, v)[1].to(out)
+
+
+def euclidean_from_frame(
+    x: Float[Tensor, "*#b d"], z: Float[Tensor, "*#b d"]
+) -> Float[Tensor, "*#b d"]:
+    """z itself, broadcast."""
+    out, (x, z) = prepare("Euclidean.from_frame", x, z)
+    return torch.broadcast_tensors(x, z)[1].to(out)
+
+
+def lorentz_to_frame(
+    x: Float[Tensor, "*#b d"], v: Float[Tensor, "*#b d"], c: Scalar
+) -> Float[Tensor, "*#b d"]:
+    """v with its part along x divided by cosh r."""
+    out, (x, v) = prepare("Lorentz.to_frame", x, v)
+    c = curvature("Lorentz.to_frame", c, x)
+    cosh, unit = lorentz.cosh_radius(x, c), safe_divide(x, safe_norm(x))
+    along = dot(unit, v)
+    # v - (1 - 1/cosh) <x^, v> x^ would cancel in the part along x.
+    return (v - along * unit + along / cosh * unit).to(out)
+
+
+def lorentz_from_frame(
+    x: Float[Tensor, "*#b d"], z: Float[Tensor, "*#b d"], c: Scalar
+) -> Float[Tensor, "*#b d"]:
+    """`lorentz_transp0`: at the root the metric is the identity."""
+    return lorentz_transp0(x, z, c)
+
+
+def poincare_to_frame(
+    x: Float[Tensor, "*#b d"], v: Float[Tensor, "*#b d"], c: Scalar
+) -> Float[Tensor, "*#b d"]:
+    """2 v/X, X = 1 - c|x|^2."""
+    out, (x, v) = prepare("PoincareBall.to_frame", x, v)
+    return (2 * v / deficit(x, curvature("PoincareBall.to_frame", c, x))).to(out)
+
+
+def poincare_from_frame(
+    x: Float[Tensor, "*#b d"], z: Float[Tensor, "*#b d"], c: Scalar
+) -> Float[Tensor, "*#b d"]:
+    """X z/2."""
+    out, (x, z) = prepare("PoincareBall.from_frame", x, z)
+    return (deficit(x, curvature("PoincareBall.from_frame", c, x)) * z / 2).to(out)
+
+
+def sphere_to_frame(
+    x: Float[Tensor, "*#b d"], v: Float[Tensor, "*#b d"], c: Scalar
+) -> Float[Tensor, "*#b d"]:
+    """v transported to the root; its first coordinate is 0."""
+    out, (x, v) = prepare("Sphere.to_frame", x, v)
+    c = curvature("Sphere.to_frame", c, x)
+    return sphere.sphere_transp(x, sphere.sphere_root(x, c), v, c).to(out)
+
+
+def sphere_from_frame(
+    x: Float[Tensor, "*#b d"], z: Float[Tensor, "*#b d"], c: Scalar
+) -> Float[Tensor, "*#b d"]:
+    """`sphere_transp0`."""
+    return sphere_transp0(x, z, c)

@@ -39,8 +39,8 @@ class Operations:
     expmap0: Callable[..., Tensor]
     logmap: Callable[..., Tensor]
     logmap0: Callable[..., Tensor]
-    transp: Callable[..., Tensor]
-    transp0: Callable[..., Tensor]
+    to_frame: Callable[..., Tensor]
+    from_frame: Callable[..., Tensor]
     weighted_midpoint: Callable[..., Tensor]
 
 
