@@ -7,6 +7,8 @@ Inside, float32 matrices go to the compiled library where it is live, everything
 (`plain`). Second derivatives (create_graph=True) go through `plain` as well.
 """
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -93,15 +95,26 @@ def _gather(parts: list[Tensor], batch: torch.Size, like: Tensor) -> Tensor:
     return total.reshape(like.shape).to(like.dtype)
 
 
+@contextlib.contextmanager
+def _autograd_inside() -> Iterator[None]:
+    """Lets autograd record inside an operator, where the dispatcher has switched it off."""
+    excluded = torch._C._dispatch_tls_local_exclude_set()
+    for key in (torch._C.DispatchKey.AutogradFunctionality, torch._C.DispatchKey.AutogradOther):
+        excluded = excluded.remove(key)
+    included = torch._C._dispatch_tls_local_include_set()
+    with torch._C._ForceDispatchKeyGuard(included, excluded), torch.enable_grad():
+        yield
+
+
 def _plain_backward(
     x: Tensor, y: Tensor, c: Tensor, grad: Tensor, kind: str, need: list[bool]
 ) -> tuple[Tensor, Tensor, Tensor]:
     given = (x, y, c)
-    with torch.enable_grad():
+    with _autograd_inside():
         inputs = [t.detach().requires_grad_(n) for t, n in zip(given, need, strict=True)]
         value = PLAIN[kind](*inputs)
-    wanted = [t for t in inputs if t.requires_grad]
-    found = iter(torch.autograd.grad(value, wanted, grad, materialize_grads=True))
+        wanted = [t for t in inputs if t.requires_grad]
+        found = iter(torch.autograd.grad(value, wanted, grad, materialize_grads=True))
     at_x, at_y, at_c = (
         next(found).clone() if n else t.new_empty(0) for t, n in zip(given, need, strict=True)
     )
