@@ -22,8 +22,9 @@ from torch import Tensor, nn
 
 from manifolds.arguments import prepare
 from manifolds.base import Manifold, Point
+from manifolds.isometries import lorentz_translate
 from manifolds.means import root_scale
-from manifolds.numerics import dot, safe_divide, safe_hypot, safe_norm, safe_sqrt, sinc, sinhc
+from manifolds.numerics import dot, safe_atan2, safe_divide, safe_norm, safe_sqrt, sinhc
 from manifolds.product import Product
 
 __all__ = ["HyperplaneRegression", "PrototypeRegression", "dist2plane", "pairwise_dist2plane"]
@@ -49,19 +50,20 @@ def dist2plane(
     """
     op = _name(manifold, "dist2plane")
     out, (x, p, a) = prepare(op, x, p, a)
-    v, unit = manifold.to_frame(p, manifold.logmap(p, x)), _unit(manifold.to_frame(p, a))
-    along = dot(v, unit)
+    unit = _unit(manifold.to_frame(p, a))
     if manifold.curvature_sign == 0:
-        distance = along
+        distance = dot(x - p, unit)
     else:
         s = manifold.c.to(x).sqrt()
-        z = s * safe_norm(v)
         if manifold.curvature_sign < 0:
-            distance = torch.asinh(s * along * sinhc(z)) / s
+            # p is moved to the root, and takes the hyperplane along.
+            (_, x), (_, p) = _hyperboloid(manifold, x), _hyperboloid(manifold, p)
+            distance = torch.asinh(dot(lorentz_translate(x, -p, 1.0), unit)) / s
         else:
+            unit = manifold.from_frame(p, unit)
             # Not asin, whose slope is infinite at the two points farthest from the hyperplane.
-            across = s * safe_norm(v - along * unit) * sinc(z)
-            distance = torch.atan2(s * along * sinc(z), safe_hypot(torch.cos(z), across)) / s
+            rest = x - dot(x, unit) * unit
+            distance = safe_atan2(dot(x - p, unit), safe_norm(rest)) / s
     distance = distance.squeeze(-1).to(out)
     return distance if signed else distance.abs()
 
@@ -171,7 +173,8 @@ class HyperplaneRegression(_Regression):
     logistic regression. As there, a_k is a vector at the root that is transported to p_k.
 
     Args:
-        manifold: where x lies; any but a product. Its c is learned too if it is learnable.
+        manifold: where x lies; any but a product. Its c is learned too if it is learnable; then x
+            has to follow it (x = expmap0(u)), or it falls off the ball or the sphere.
         dim: d, the number of coordinates of x.
         classes: how many.
         dtype, device, generator: of the initial values: p_k at the root, normals of length about 1.
@@ -222,7 +225,7 @@ class PrototypeRegression(_Regression):
     With power 2 and `Euclidean` this is ordinary logistic regression again. Works on products too.
 
     Args:
-        manifold: where x and the prototypes lie. Its c is learned too if it is learnable.
+        manifold: where x and the prototypes lie. A learnable c as in `HyperplaneRegression`.
         dim: d, the number of coordinates of x.
         classes: how many.
         power: of the distance, 1 or 2.
