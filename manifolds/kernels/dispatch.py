@@ -30,12 +30,8 @@ def pairwise(op: str, kind: str, x: Tensor, y: Tensor, c: Scalar | None = None) 
     scalar = torch.ones((), dtype=work_dtype(x.device), device=x.device)
     if c is not None:
         scalar = curvature(op, c, scalar)
-    if _through_operator(kind, x, y):
+    if torch._C._functorch.peek_interpreter_stack() is not None:
+        return ops.Transformed.apply(x, y, scalar, kind)
+    if torch.compiler.is_compiling() or (kind in fused.KINDS and ops.compiled(x, y) is not None):
         return ops.pairwise(x, y, scalar, kind)
     return PLAIN[kind](x, y, scalar)
-
-
-def _through_operator(kind: str, x: Tensor, y: Tensor) -> bool:
-    if torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None:
-        return True
-    return kind in fused.KINDS and ops.compiled(x, y) is not None

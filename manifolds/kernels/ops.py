@@ -166,22 +166,85 @@ def _front(t: Tensor, dim: int | None, size: int, ndim: int) -> Tensor:
     return t.reshape(size, *(1,) * (ndim - (t.ndim - 1)), *t.shape[1:])
 
 
+def _entries(info: Any, in_dims: tuple, arguments: tuple) -> list[tuple]:
+    """The arguments of each entry of a batch."""
+    return [
+        tuple(
+            a if d is None else a.select(d, i)
+            for a, d in zip(arguments, in_dims[: len(arguments)], strict=True)
+        )
+        for i in range(info.batch_size)
+    ]
+
+
 @pairwise.register_vmap
-def _(
-    info: Any, in_dims: tuple[int | None, ...], x: Tensor, y: Tensor, c: Tensor, kind: str
-) -> tuple[Tensor, int]:
-    size = info.batch_size
-    x_dim, y_dim, c_dim, _ = in_dims
-    if c_dim is not None:
-        parts = [
-            pairwise(
-                x if x_dim is None else x.select(x_dim, i),
-                y if y_dim is None else y.select(y_dim, i),
-                c.select(c_dim, i),
-                kind,
-            )
-            for i in range(size)
-        ]
+def _(info: Any, in_dims: tuple, x: Tensor, y: Tensor, c: Tensor, kind: str) -> tuple[Tensor, int]:
+    if in_dims[2] is not None:
+        parts = [pairwise(*some, kind) for some in _entries(info, in_dims, (x, y, c))]
         return torch.stack(parts), 0
-    ndim = max(x.ndim - (x_dim is not None), y.ndim - (y_dim is not None))
-    return pairwise(_front(x, x_dim, size, ndim), _front(y, y_dim, size, ndim), c, kind), 0
+    ndim = max(t.ndim - (d is not None) for t, d in zip((x, y), in_dims[:2], strict=True))
+    x, y = (_front(t, d, info.batch_size, ndim) for t, d in zip((x, y), in_dims[:2], strict=True))
+    return pairwise(x, y, c, kind), 0
+
+
+@pairwise_backward.register_vmap
+def _(
+    info: Any,
+    in_dims: tuple,
+    x: Tensor,
+    y: Tensor,
+    c: Tensor,
+    out: Tensor,
+    grad: Tensor,
+    kind: str,
+    need: list[bool],
+) -> tuple[tuple[Tensor, Tensor, Tensor], tuple[int, int, int]]:
+    entries = _entries(info, in_dims, (x, y, c, out, grad))
+    parts = zip(*(pairwise_backward(*some, kind, need) for some in entries), strict=True)
+    at_x, at_y, at_c = (torch.stack(p) for p in parts)
+    return (at_x, at_y, at_c), (0, 0, 0)
+
+
+class Transformed(torch.autograd.Function):
+    """The operator for torch.func transforms, which a custom operator's own gradient does not
+    know; first derivatives.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, y: Tensor, c: Tensor, kind: str) -> Tensor:
+        return pairwise(x, y, c, kind)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, str], output: Tensor) -> None:
+        _setup(ctx, inputs, output)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, y, c, out = ctx.saved_tensors
+        at_x, at_y, at_c = TransformedBackward.apply(x, y, c, out, grads[0], ctx.kind)
+        return at_x, at_y, at_c, None
+
+
+class TransformedBackward(torch.autograd.Function):
+    """The gradients of `Transformed`; not differentiable again."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(
+        x: Tensor, y: Tensor, c: Tensor, out: Tensor, grad: Tensor, kind: str
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        return pairwise_backward(x, y, c, out, grad, kind, [True, True, True])
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: tuple) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        raise NotImplementedError(
+            "pairwise operations: torch.func gives first derivatives only; for second ones use "
+            "torch.autograd.grad(..., create_graph=True)"
+        )
