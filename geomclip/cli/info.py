@@ -41,6 +41,8 @@ def collect() -> dict[str, Any]:
     """What `geomclip info --json` prints."""
     import torch
 
+    from manifolds.kernels.library import live
+
     devices = ["cpu"]
     devices += [
         f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count())
@@ -53,7 +55,7 @@ def collect() -> dict[str, Any]:
         "packages": {name: _version(name) for name in PACKAGES},
         "devices": devices,
         "threads": {"torch": torch.get_num_threads(), "cores": os.cpu_count()},
-        "kernels": "torch reference",
+        "kernels": live(),
         "emoji": _emoji(),
     }
 
