@@ -8,6 +8,7 @@ from geomclip.losses.entailment import (
     warmup_weight,
 )
 from geomclip.losses.info_nce import info_nce, info_nce_from_logits
+from geomclip.losses.sharded import sharded_info_nce, sharded_sigmoid_loss
 from geomclip.losses.sigmoid import initial_bias, sigmoid_loss, sigmoid_loss_from_logits
 
 __all__ = [
@@ -18,6 +19,8 @@ __all__ = [
     "info_nce_from_logits",
     "initial_bias",
     "linear_schedule",
+    "sharded_info_nce",
+    "sharded_sigmoid_loss",
     "sigmoid_loss",
     "sigmoid_loss_from_logits",
     "warmup_weight",
