@@ -13,7 +13,9 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 PAGES += sorted((ROOT / "docs" / "manifolds").glob("*.md"))
 PAGES += sorted((ROOT / "experiments").rglob("*.md"))
 RUN = [
-    p for p in PAGES if p.parent.name == "manifolds" or p.stem in ("conventions", "new_manifold")
+    p
+    for p in PAGES
+    if p.parent.name == "manifolds" or p.stem in ("conventions", "new_manifold", "optimizers")
 ]
 
 
