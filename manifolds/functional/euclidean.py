@@ -31,7 +31,7 @@ __all__ = [
 
 def euclidean_dist(x: Float[Tensor, "*#b d"], y: Float[Tensor, "*#b d"]) -> Float[Tensor, "*#b"]:
     """|x - y|; gradient 0 at x = y."""
-    return rowwise("Euclidean.dist", ChordDistance(ball=False), _distance, x, y)
+    return rowwise("Euclidean.dist", ChordDistance(), _distance, x, y)
 
 
 def _distance(x: Tensor, y: Tensor, _: Tensor) -> Tensor:

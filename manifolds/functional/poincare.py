@@ -28,7 +28,7 @@ from manifolds.numerics import (
     safe_norm,
     tanhc,
 )
-from manifolds.rowwise import ChordDistance, Frame, PolarAngle, radial, rowwise
+from manifolds.rowwise import BallDistance, Frame, PolarAngle, radial, rowwise
 
 __all__ = [
     "poincare_dist",
@@ -73,7 +73,7 @@ def poincare_dist(
     x: Float[Tensor, "*#b d"], y: Float[Tensor, "*#b d"], c: Scalar
 ) -> Float[Tensor, "*#b"]:
     """Geodesic distance 2/sqrt(c) asinh(sqrt(c)|x - y| / sqrt(X Y)); gradient 0 at x = y."""
-    return rowwise("PoincareBall.dist", ChordDistance(ball=True), distance, x, y, c=c)
+    return rowwise("PoincareBall.dist", BallDistance(), distance, x, y, c=c)
 
 
 def poincare_dist0(x: Float[Tensor, "*b d"], c: Scalar) -> Float[Tensor, "*b"]:

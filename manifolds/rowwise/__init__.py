@@ -7,13 +7,21 @@ pairs    distances and exterior angles
 """
 
 from manifolds.rowwise.fused import rowwise
-from manifolds.rowwise.pairs import ArcDistance, ChordDistance, Frame, PolarAngle, PolarDistance
+from manifolds.rowwise.pairs import (
+    ArcDistance,
+    BallDistance,
+    ChordDistance,
+    Frame,
+    PolarAngle,
+    PolarDistance,
+)
 from manifolds.rowwise.passes import PASSES, Passes, torch_passes
 from manifolds.rowwise.radial import radial
 
 __all__ = [
     "PASSES",
     "ArcDistance",
+    "BallDistance",
     "ChordDistance",
     "Frame",
     "Passes",

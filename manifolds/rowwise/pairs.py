@@ -62,12 +62,13 @@ class Frame:
 
     def pair(self, rows: Tensor, c: Tensor) -> Pair:
         """The numbers."""
-        x_norm, y_norm, product, x_step, y_step, across = rows[:6]
-        # <x - y', x + y'> = |x|^2 - |y|^2, and x - y' is short wherever that is small.
+        x_norm, y_norm, product, x_step, y_along, across = rows[:6]
+        # |x|^2 - |y|^2 = <x - s y, x + s y> where x is not much shorter, s the sign of <x, y>.
+        y_step = torch.copysign(torch.ones_like(product), product) * y_along * y_norm
         n = safe_divide(x_step + y_step, x_norm + y_norm)
+        n = torch.where(2 * x_norm >= y_norm, n, x_norm - y_norm)
         root = (x_norm == 0) | (y_norm == 0)
-        sine = safe_divide(across, torch.maximum(x_norm, y_norm)).clamp(max=1)
-        sine = sine.masked_fill(root, 0)
+        sine = safe_divide(across, x_norm).clamp(max=1).masked_fill(root, 0)
         cosine = safe_divide(safe_divide(product, x_norm), y_norm)
         close = 2 * sine.square() / (1 + cosine.abs())
         wide = torch.where(cosine < 0, 4 - close, 2 - 2 * cosine)
@@ -124,8 +125,7 @@ class PolarDistance:
         if needs[0]:
             times = root_c * p.n * (p.a + p.b) / (p.x_cosh + p.y_cosh)  # sqrt(c) (x_t - y_t)
             rest = times / p.x_cosh * times / p.y_cosh / 2
-            value = torch.asinh(p.q.sqrt())
-            grad_c = ((weight * (2 * p.q - rest) - grad * value) / (c * root_c)).sum()
+            grad_c = -(grad * _lag(p.q.sqrt()) + weight * rest).sum() / (c * root_c)
         return grad_c, grad_x, grad_y
 
 
@@ -213,7 +213,7 @@ class ArcDistance:
     @staticmethod
     def _angle(rows: Tensor) -> Tensor:
         x_norm, y_norm, product, _, _, across = rows
-        return torch.atan2(across / torch.maximum(x_norm, y_norm), product / x_norm / y_norm)
+        return torch.atan2(across / x_norm, product / x_norm / y_norm)
 
     def gradient(
         self,
@@ -225,7 +225,7 @@ class ArcDistance:
         needs: tuple[bool, ...],
     ) -> Gradients:
         grad = grad.to(rows.dtype) / c.sqrt()
-        turn = -safe_divide(grad, torch.minimum(rows[0], rows[1]) * rows[5])
+        turn = -safe_divide(grad, rows[1] * rows[5])
         zero = torch.zeros_like(turn)
         columns = torch.stack([zero, turn, zero, turn])
         grad_x, grad_y = _polar_gradient(passes, points, rows, columns, needs)
@@ -234,23 +234,20 @@ class ArcDistance:
 
 
 @dataclass(frozen=True)
-class ChordDistance:
-    """|x - y|, or on the ball 2/sqrt(c) asinh(s) with s = sqrt(c)|x - y|/sqrt(X Y)."""
+class BallDistance:
+    """2/sqrt(c) asinh(s) with s = sqrt(c)|x - y|/sqrt(X Y), X = 1 - c|x|^2."""
 
-    ball: bool
     vector = False
 
     def value(self, passes: Passes, c: Tensor, points: list[Tensor]) -> tuple[Tensor, Tensor]:
-        rows = passes.difference_rows(points[0], points[1])
-        if not self.ball:
-            return rows[2], rows
-        ends = [gaps(p, norm, c) for p, norm in zip(points, rows[:2], strict=True)]
+        rows = passes.difference_rows(points[0], points[1], True)
+        ends = [gaps(p, norm, c) for p, norm in zip(points, rows[1:], strict=True)]
         rows = torch.cat([rows, torch.stack(ends)])
         return 2 / c.sqrt() * torch.asinh(self._s(rows, c)), rows
 
     @staticmethod
     def _s(rows: Tensor, c: Tensor) -> Tensor:
-        return c.sqrt() * rows[2] / (rows[3].sqrt() * rows[4].sqrt())
+        return c.sqrt() * rows[0] / (rows[3].sqrt() * rows[4].sqrt())
 
     def gradient(
         self,
@@ -261,22 +258,46 @@ class ChordDistance:
         grad: Tensor,
         needs: tuple[bool, ...],
     ) -> Gradients:
-        grad, grad_c = grad.to(rows.dtype), None
-        if self.ball:
-            x_norm, y_norm, length, x_gap, y_gap = rows
-            s = self._s(rows, c)
-            weight = 2 * grad * s / (1 + s.square()).sqrt() / c.sqrt()  # for d log s
-            pull = weight * c / x_gap, weight * c / y_gap
-            push = safe_divide(safe_divide(weight, length), length)
-            if needs[0]:
-                both = x_norm.square() / x_gap + y_norm.square() / y_gap
-                value = grad * torch.asinh(s) / c.sqrt()
-                grad_c = (((weight / c + weight * both) / 2) - value / c).sum()
-        else:
-            push = safe_divide(grad, rows[2])
-            pull = torch.zeros_like(push), torch.zeros_like(push)
+        length, x_norm, y_norm, x_gap, y_gap = rows
+        grad, grad_c, s = grad.to(rows.dtype), None, self._s(rows, c)
+        weight = 2 * grad * s / (1 + s.square()).sqrt() / c.sqrt()  # for d log s
+        if needs[0]:
+            both = x_norm.square() / x_gap + y_norm.square() / y_gap
+            grad_c = (weight * both / 2 - grad * _lag(s) / (c * c.sqrt())).sum()
         if not (needs[1] or needs[2]):
             return grad_c, None, None
+        push = safe_divide(safe_divide(weight, length), length)
+        factors = torch.stack([push, weight * c / x_gap, weight * c / y_gap])
         x, y = points
-        columns = torch.stack([*pull, push])
-        return grad_c, *passes.difference_gradient(x, y, columns, (needs[1], needs[2]))
+        return grad_c, *passes.difference_gradient(x, y, factors, (needs[1], needs[2]))
+
+
+@dataclass(frozen=True)
+class ChordDistance:
+    """|x - y|."""
+
+    vector = False
+
+    def value(self, passes: Passes, c: Tensor, points: list[Tensor]) -> tuple[Tensor, Tensor]:
+        rows = passes.difference_rows(points[0], points[1], False)
+        return rows[0], rows
+
+    def gradient(
+        self,
+        passes: Passes,
+        c: Tensor,
+        rows: Tensor,
+        points: list[Tensor],
+        grad: Tensor,
+        needs: tuple[bool, ...],
+    ) -> Gradients:
+        x, y = points
+        factors = safe_divide(grad.to(rows.dtype), rows)
+        return None, *passes.difference_gradient(x, y, factors, (needs[1], needs[2]))
+
+
+def _lag(s: Tensor) -> Tensor:
+    """asinh(s) - s/sqrt(1 + s^2), s >= 0; below 0.01 its series, to 1e-12 relative."""
+    q = s.square()
+    near = q * s * (1 / 3 - q * (3 / 10 - q * (15 / 56)))
+    return torch.where(s < 0.01, near, torch.asinh(s) - s / (1 + q).sqrt())

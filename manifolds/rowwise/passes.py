@@ -8,8 +8,8 @@ of the size of the input exists. Everything between two passes has one number a 
 `dataclasses.replace(torch_passes, polar_rows=...)` replaces one pass. Arguments are always
 two-dimensional points of floating dtypes and (n,) float64 numbers.
 
-Notation: x^ = x/|x|, 0 at x = 0; s = -1 where <x, y> < 0, else 1; y' = s y, so that x and y' never
-point apart; T(v, w) = v - <v, w^> w^, the part of v across w.
+Notation: x^ = x/|x|, 0 at x = 0; T(v, w) = v - <v, w^> w^, the part of v across w; m the sign of
+<x, y>, and 0 where 2|x| < |y|, so that x - m y is short where the two lines are close.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,10 +22,13 @@ Two = tuple[Tensor | None, Tensor | None]
 Needs = tuple[bool, bool]
 
 WORK = torch.float64
-# Elements of a block: 512 KB in float64 for each of at most five buffers and thread, between the
-# caches of one core and the time of a call; on a GPU 32 MB each, to bound memory only.
-BLOCK = 1 << 16
+# float64 elements of all buffers and of what is read and written beside them, 4 MB for each thread:
+# more leaves the cache, less is all calls. On a GPU 32 MB for each buffer, to bound memory only.
+BLOCK = 1 << 19
 BLOCK_GPU = 1 << 22
+# What cancels down to this share of itself still has 2e-10 of its value in float64; 2e-3 eps of the
+# float32 result. Rows below it are computed without cancellation.
+SAFE = 2.0**-20
 
 
 @dataclass(frozen=True)
@@ -38,12 +41,15 @@ class Passes:
     """x (n, d), f (n,), dtype -> f x (n, d) in that dtype."""
     map_gradient: Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
     """g, x (n, d), f, k (n,) -> f g + k <g, x> x (n, d) in the dtype of x, and <g, x> (n,)."""
-    difference_rows: Callable[[Tensor, Tensor], Tensor]
-    """x, y (n, d) -> |x|, |y|, |x - y| (3, n)."""
+    difference_rows: Callable[[Tensor, Tensor, bool], Tensor]
+    """x, y (n, d), ends -> |x - y| (1, n), with ends |x - y|, |x|, |y| (3, n)."""
     difference_gradient: Callable[[Tensor, Tensor, Tensor, Needs], Two]
-    """x, y, (a, b, e) (3, n), needs -> a x + e (x - y), b y - e (x - y); None if not needed."""
+    """x, y, e (1, n) or (e, a, b) (3, n), needs -> a x + e (x - y), b y - e (x - y).
+
+    None if not needed.
+    """
     polar_rows: Callable[[Tensor, Tensor], Tensor]
-    """x, y (n, d) -> |x|, |y|, <x, y>, <x - y', x>, <x - y', y'>, |T(longer, shorter)| (6, n)."""
+    """x, y (n, d) -> |x|, |y|, <x, y>, <x - m y, x>, <x - m y, y^>, |T(x, y)| (6, n)."""
     polar_gradient: Callable[[Tensor, Tensor, Tensor, Tensor, Needs], Two]
     """x, y, what polar_rows gave, (p, q, r, s) (4, n), needs -> p x^ + q T(y, x), r y^ + s T(x, y).
 
@@ -51,22 +57,16 @@ class Passes:
     """
 
 
-def blocks(x: Tensor) -> Iterator[slice]:
-    """Slices of rows of x (n, d), of at most the size of a block."""
+def blocks(x: Tensor, count: int) -> Iterator[tuple[slice, list[Tensor]]]:
+    """Slices of rows of x (n, d), each with `count` float64 buffers of that size."""
     n, d = x.shape
-    size = BLOCK * torch.get_num_threads() if x.device.type == "cpu" else BLOCK_GPU
-    step = max(1, size // d)
+    size = BLOCK * torch.get_num_threads() // (count + 1) if x.device.type == "cpu" else BLOCK_GPU
+    step = max(1, min(n, size // d))
+    buffers = [x.new_empty(step, d, dtype=WORK) for _ in range(count)]
     for start in range(0, n, step):
-        yield slice(start, min(start + step, n))
-
-
-def _buffers(x: Tensor, count: int) -> list[Tensor]:
-    rows = next(blocks(x), slice(0, 0))
-    return [x.new_empty(rows.stop, x.shape[1], dtype=WORK) for _ in range(count)]
-
-
-def _cut(buffers: list[Tensor], rows: slice) -> list[Tensor]:
-    return [b[: rows.stop - rows.start] for b in buffers]
+        if start + step > n:
+            buffers = [b[: n - start] for b in buffers]
+        yield slice(start, min(start + step, n)), buffers
 
 
 def _positive(norm: Tensor) -> Tensor:
@@ -74,33 +74,23 @@ def _positive(norm: Tensor) -> Tensor:
     return norm + (norm == 0)
 
 
-def _sign(product: Tensor) -> Tensor:
-    return (product >= 0).to(WORK).mul_(2).sub_(1)
-
-
 def norms(x: Tensor) -> Tensor:
     out = x.new_empty(x.shape[0], dtype=WORK)
-    buffers = _buffers(x, 1)
-    for rows in blocks(x):
-        (a,) = _cut(buffers, rows)
+    for rows, [a] in blocks(x, 1):
         torch.linalg.vector_norm(a.copy_(x[rows]), dim=-1, out=out[rows])
     return out
 
 
 def scaled(x: Tensor, factor: Tensor, dtype: torch.dtype) -> Tensor:
     out = torch.empty_like(x, dtype=dtype)
-    buffers = _buffers(x, 1)
-    for rows in blocks(x):
-        (a,) = _cut(buffers, rows)
+    for rows, [a] in blocks(x, 1):
         out[rows].copy_(a.copy_(x[rows]).mul_(factor[rows, None]))
     return out
 
 
 def map_gradient(g: Tensor, x: Tensor, f: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
     out, product = torch.empty_like(x), x.new_empty(x.shape[0], dtype=WORK)
-    buffers = _buffers(x, 2)
-    for rows in blocks(x):
-        a, b = _cut(buffers, rows)
+    for rows, [a, b] in blocks(x, 2):
         a.copy_(g[rows])
         b.copy_(x[rows])
         along = torch.linalg.vecdot(a, b, out=product[rows])
@@ -109,86 +99,154 @@ def map_gradient(g: Tensor, x: Tensor, f: Tensor, k: Tensor) -> tuple[Tensor, Te
     return out, product
 
 
-def difference_rows(x: Tensor, y: Tensor) -> Tensor:
-    out = x.new_empty(3, x.shape[0], dtype=WORK)
-    buffers = _buffers(x, 2)
-    for rows in blocks(x):
-        a, b = _cut(buffers, rows)
-        torch.linalg.vector_norm(a.copy_(x[rows]), dim=-1, out=out[0, rows])
-        torch.linalg.vector_norm(b.copy_(y[rows]), dim=-1, out=out[1, rows])
-        torch.linalg.vector_norm(a.sub_(b), dim=-1, out=out[2, rows])
+def difference_rows(x: Tensor, y: Tensor, ends: bool) -> Tensor:
+    out = x.new_empty(3 if ends else 1, x.shape[0], dtype=WORK)
+    for rows, [a, b] in blocks(x, 2):
+        a.copy_(x[rows])
+        b.copy_(y[rows])
+        if ends:
+            torch.linalg.vector_norm(a, dim=-1, out=out[1, rows])
+            torch.linalg.vector_norm(b, dim=-1, out=out[2, rows])
+        torch.linalg.vector_norm(a.sub_(b), dim=-1, out=out[0, rows])
     return out
 
 
 def difference_gradient(x: Tensor, y: Tensor, factors: Tensor, needs: Needs) -> Two:
     grad_x = torch.empty_like(x) if needs[0] else None
     grad_y = torch.empty_like(y) if needs[1] else None
-    buffers = _buffers(x, 3)
-    for rows in blocks(x):
-        a, b, step = _cut(buffers, rows)
-        along_x, along_y, across = factors[:, rows].unsqueeze(-1)
-        torch.sub(a.copy_(x[rows]), b.copy_(y[rows]), out=step).mul_(across)
+    columns, ends = factors.unsqueeze(-1), len(factors) > 1
+    for rows, [a, b, step] in blocks(x, 3):
+        a.copy_(x[rows])
+        b.copy_(y[rows])
+        torch.sub(a, b, out=step).mul_(columns[0, rows])
         if grad_x is not None:
-            grad_x[rows].copy_(a.mul_(along_x).add_(step))
+            grad_x[rows].copy_(a.mul_(columns[1, rows]).add_(step) if ends else step)
         if grad_y is not None:
-            grad_y[rows].copy_(b.mul_(along_y).sub_(step))
+            grad_y[rows].copy_(b.mul_(columns[2, rows]).sub_(step) if ends else step.neg_())
     return grad_x, grad_y
 
 
 def polar_rows(x: Tensor, y: Tensor) -> Tensor:
     out = x.new_empty(6, x.shape[0], dtype=WORK)
-    buffers = _buffers(x, 4)
-    for rows in blocks(x):
-        a, b, step, shorter = _cut(buffers, rows)
-        x_norm, y_norm, product, x_step, y_step, across = out[:, rows]
-        torch.linalg.vector_norm(a.copy_(x[rows]), dim=-1, out=x_norm)
-        torch.linalg.vector_norm(b.copy_(y[rows]), dim=-1, out=y_norm)
-        torch.linalg.vecdot(a, b, out=product)
-        b.mul_(_sign(product)[:, None])
-        torch.sub(a, b, out=step)
-        torch.linalg.vecdot(step, a, out=x_step)
-        torch.linalg.vecdot(step, b, out=y_step)
-        # lerp with weight 0 or 1 selects exactly, at a third of the time of where.
-        x_shorter = (x_norm < y_norm).to(WORK)
-        short_norm = _positive(torch.minimum(x_norm, y_norm))
-        along = torch.lerp(y_step, x_step, x_shorter).div_(short_norm)
-        torch.lerp(b, a, x_shorter[:, None], out=shorter).div_(short_norm[:, None])
-        # The shorter one's ray: next to it the longer one's rounding is relative to itself.
-        step.addcmul_(shorter, along[:, None], value=-1)
-        torch.linalg.vector_norm(step, dim=-1, out=across)
+    for rows, [a, b] in blocks(x, 2):
+        torch.linalg.vector_norm(a.copy_(x[rows]), dim=-1, out=out[0, rows])
+        torch.linalg.vector_norm(b.copy_(y[rows]), dim=-1, out=out[1, rows])
+        torch.linalg.vecdot(a, b, out=out[2, rows])
+    x_norm, y_norm, product = out[:3]
+    near = _near(x_norm, y_norm, product)
+    out[3] = x_norm.square() - near * product
+    out[4] = product / _positive(y_norm) - near * y_norm
+    cosine = product / _positive(x_norm) / _positive(y_norm)
+    sine2 = (1 - cosine) * (1 + cosine)
+    out[5] = x_norm * sine2.clamp(min=0).sqrt()
+    for index in _chosen(sine2 < SAFE):
+        out[3:, index] = _close_rows(x[index], y[index], y_norm[index], near[index])
+    return out
+
+
+def _close_rows(x: Tensor, y: Tensor, y_norm: Tensor, near: Tensor) -> Tensor:
+    """The last three of polar_rows (3, n) without cancellation."""
+    out = x.new_empty(3, x.shape[0], dtype=WORK)
+    columns = torch.stack([near, _positive(y_norm)]).unsqueeze(-1)
+    for rows, [a, b, step, unit] in blocks(x, 4):
+        m, norm = columns[:, rows]
+        a.copy_(x[rows])
+        b.copy_(y[rows])
+        torch.addcmul(a, b, m, value=-1, out=step)
+        torch.div(b, norm, out=unit)
+        torch.linalg.vecdot(step, a, out=out[0, rows])
+        torch.linalg.vecdot(step, unit, out=out[1, rows])
+        _take_along(step, b, unit, out[1, rows] / norm.squeeze(-1))
+        torch.linalg.vector_norm(step, dim=-1, out=out[2, rows])
     return out
 
 
 def polar_gradient(x: Tensor, y: Tensor, polar: Tensor, factors: Tensor, needs: Needs) -> Two:
+    x_norm, y_norm, product, x_step, y_along, across = polar
+    near_x, near_y = _near(y_norm, x_norm, product), _near(x_norm, y_norm, product)
+    # <y - m x, x^>, which is that of x - m y but for signs where m is the same.
+    x_along = product / _positive(x_norm) - near_x * x_norm
+    x_along = torch.where(near_x * near_y != 0, -near_x * x_step / _positive(x_norm), x_along)
+    turned = across / _positive(x_norm) * y_norm  # |T(y, x)|
+    p, q, r, s = factors
+    ends = (
+        (x, y, torch.stack([x_norm, near_x, x_along, p, q]), turned),
+        (y, x, torch.stack([y_norm, near_y, y_along, r, s]), across),
+    )
+    weights, cancels = [], []
+    for _, _, (norm, near, along, radial, other), length in ends:
+        whole = along + near * norm  # <v, w^>
+        weights.append((radial - other * whole) / _positive(norm))
+        sizes = torch.hypot(radial, other * length), (other * torch.hypot(whole, length)).abs()
+        cancels.append(sizes[0] < SAFE * sizes[1])
+    grads = _combined(x, y, torch.stack([weights[0], q, weights[1], s]), needs)
+    for grad, (w, v, numbers, _), cancel in zip(grads, ends, cancels, strict=True):
+        if grad is not None:
+            for rows in _chosen(cancel):
+                grad[rows] = _close_gradient(w[rows], v[rows], numbers[:, rows])
+    return grads
+
+
+def _combined(x: Tensor, y: Tensor, weights: Tensor, needs: Needs) -> Two:
+    """a x + b y and c y + d x for weights a, b, c, d (4, n)."""
     grad_x = torch.empty_like(x) if needs[0] else None
     grad_y = torch.empty_like(y) if needs[1] else None
-    x_norm, y_norm, product, x_step, y_step, _ = polar
-    sign = _sign(product)
-    x_safe, y_safe, product = _positive(x_norm), _positive(y_norm), product.abs()
-    # T(v, w) = T(v - m w, w): m = 1 where the two are of similar length, or the rounding of a
-    # close pair's own coordinates would be all there is to see.
-    x_near, y_near = (2 * y_norm >= x_norm).to(WORK), (2 * x_norm >= y_norm).to(WORK)
-    columns = torch.stack([
-        sign, x_safe, y_safe, -x_near, -y_near,
-        -torch.lerp(product, -x_step, x_near) / x_safe,
-        -torch.lerp(product, y_step, y_near) / y_safe,
-        factors[0], factors[1] * sign, factors[2] * sign, factors[3],
-    ]).unsqueeze(-1)  # fmt: skip
-    buffers = _buffers(x, 4)
-    for rows in blocks(x):
-        a, b, unit, across = _cut(buffers, rows)
-        s, x_by, y_by, x_off, y_off, x_along, y_along, p, q, r, t = columns[:, rows]
+    columns = weights.unsqueeze(-1)
+    for rows, [a, b, total] in blocks(x, 3):
         a.copy_(x[rows])
-        b.copy_(y[rows]).mul_(s)
+        b.copy_(y[rows])
+        x_own, x_other, y_own, y_other = columns[:, rows]
         if grad_x is not None:
-            torch.div(a, x_by, out=unit)
-            torch.addcmul(b, a, x_off, out=across).addcmul_(unit, x_along)
-            grad_x[rows].copy_(across.mul_(q).addcmul_(unit, p))
+            grad_x[rows].copy_(torch.mul(a, x_own, out=total).addcmul_(b, x_other))
         if grad_y is not None:
-            torch.div(b, y_by, out=unit)
-            torch.addcmul(a, b, y_off, out=across).addcmul_(unit, y_along)
-            grad_y[rows].copy_(across.mul_(t).addcmul_(unit, r))
+            grad_y[rows].copy_(b.mul_(y_own).addcmul_(a, y_other))
     return grad_x, grad_y
+
+
+def _close_gradient(w: Tensor, v: Tensor, numbers: Tensor) -> Tensor:
+    """p w^ + q T(v, w) without cancellation; numbers |w|, m, <v - m w, w^>, p, q (5, n)."""
+    out = torch.empty_like(w)
+    columns = numbers.unsqueeze(-1)
+    for rows, [a, unit, part] in blocks(w, 3):
+        norm, near, along, p, q = columns[:, rows]
+        norm = _positive(norm)
+        torch.div(a.copy_(w[rows]), norm, out=unit)
+        part.copy_(v[rows]).addcmul_(a, near, value=-1)
+        _take_along(part, a, unit, (along / norm).squeeze(-1))
+        out[rows].copy_(part.mul_(q).addcmul_(unit, p))
+    return out
+
+
+def _near(v_norm: Tensor, w_norm: Tensor, product: Tensor) -> Tensor:
+    """m of v - m w: the sign of <v, w>, 0 where v is much shorter than w.
+
+    T(v, w) = T(v - m w, w). For v near w or -w, m leaves nothing large to cancel; a short v would
+    drown in w.
+    """
+    return torch.copysign((2 * v_norm >= w_norm).to(WORK), product)
+
+
+def _chosen(rows: Tensor) -> list[Tensor | slice]:
+    """Indices of the rows, if there are any; on a GPU, where looking means waiting, all rows."""
+    if rows.device.type != "cpu":
+        return [slice(None)]
+    index = rows.nonzero().squeeze(-1)
+    if index.numel() == rows.numel():
+        return [slice(None)] if index.numel() else []
+    return [index] if index.numel() else []
+
+
+def _take_along(v: Tensor, w: Tensor, unit: Tensor, factor: Tensor) -> Tensor:
+    """v minus its part along unit = w/|w|, about factor w; in place.
+
+    Rounding the products <v, unit> unit would leave 1e-16 of that part. w holds at most 24 bits, so
+    its products with the two halves of a factor are exact, and the rest is short.
+    """
+    shifted = factor * (2.0**24 + 1)
+    high = shifted - (shifted - factor)
+    v.addcmul_(w, high.unsqueeze(-1), value=-1)
+    v.addcmul_(w, (factor - high).unsqueeze(-1), value=-1)
+    return v.addcmul_(unit, torch.linalg.vecdot(v, unit).unsqueeze(-1), value=-1)
 
 
 torch_passes = Passes(
