@@ -32,6 +32,7 @@ from manifolds.isometries import (
     rotate,
     rotation,
 )
+from manifolds.kernels.neighbors import Neighbors, topk
 from manifolds.lorentz import Lorentz
 from manifolds.maps import (
     convert,
@@ -52,6 +53,7 @@ from manifolds.maps import (
     radius_limit,
     to_ambient,
 )
+from manifolds.means import TangentPCA, tangent_pca
 from manifolds.poincare import PoincareBall
 from manifolds.product import Product
 from manifolds.regression import (
@@ -76,10 +78,12 @@ __all__ = [
     "HyperplaneRegression",
     "Lorentz",
     "Manifold",
+    "Neighbors",
     "PoincareBall",
     "Product",
     "PrototypeRegression",
     "Sphere",
+    "TangentPCA",
     "UpperHalfSpace",
     "convert",
     "dist2plane",
@@ -111,8 +115,10 @@ __all__ = [
     "radius_limit",
     "rotate",
     "rotation",
+    "tangent_pca",
     "to_ambient",
     "to_geoopt",
+    "topk",
     "vectors_from_geoopt",
     "vectors_to_geoopt",
 ]
