@@ -48,12 +48,12 @@ def exponential(x: Tensor, u: Tensor, c: Tensor, *, fine: bool) -> Tensor:
     bottom = product_rest.square() + 2 * p * q * facing
     radial = (q_rest - p_rest) * product_rest + q * (1 + p.square()) * facing
     long = (radial * x_unit + gap * q * side) / (bottom * c.sqrt())
-    # Short steps: x plus something, so that a step of 0 ends at x itself. The other form of M has
-    # the right derivative at the root.
+    # Everywhere else x plus something: a step of 0 ends at x itself, and nothing depends on x/|x|,
+    # which turns fast near the root. The other form of M has the right derivative there.
     w = u / gap * tanhc(half)
     moebius = 1 + 2 * c * dot(x, w) + (c * dot(x, x)) * (c * dot(w, w))
     short = x + gap * (w + c * dot(w, w) * x) / grafted(bottom, moebius)
-    return torch.where((half > 0.5) & (x_norm > 0), long, short)
+    return torch.where((cosine < 0) & (p * q > 0.5), long, short)
 
 
 def logarithm(x: Tensor, y: Tensor, c: Tensor) -> Tensor:

@@ -21,8 +21,10 @@ import math
 import torch
 from torch import Tensor
 
+from manifolds.doubleword import grafted
 from manifolds.kernels.reference import MAX_BLOCK, Direct, gathered
 from manifolds.numerics import dot, safe_atan2, safe_divide, safe_norm
+from manifolds.pairs import fine_across
 from manifolds.polar import polar, radial_sinh, tangential
 
 
@@ -43,12 +45,19 @@ def _not_at_root(x_norm: Tensor, along: Tensor, across: Tensor) -> tuple[Tensor,
     )
 
 
-def euclidean_direction(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """y - x as its part along x/|x| (..., 1) and the rest (..., d); 0 at x = 0."""
+def euclidean_direction(x: Tensor, y: Tensor, *, fine: bool = False) -> tuple[Tensor, Tensor]:
+    """y - x as its part along x/|x| (..., 1) and the rest (..., d); 0 at x = 0.
+
+    fine: the rest in double words. Next to the axis the angle's gradient has the direction of that
+    rest, of which one word keeps no more than eps |y - x|.
+    """
     x_norm = safe_norm(x)
     unit = safe_divide(x, x_norm)
     step = y - x
-    return _not_at_root(x_norm, dot(step, unit), tangential(step, unit))
+    across = tangential(step, unit)
+    if fine:
+        across = grafted(-fine_across(*torch.broadcast_tensors(x, y)).value, across)
+    return _not_at_root(x_norm, dot(step, unit), across)
 
 
 def lorentz_direction(x: Tensor, y: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
@@ -64,17 +73,21 @@ def lorentz_direction(x: Tensor, y: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
     return _not_at_root(p.x_norm, along, across)
 
 
-def poincare_direction(x: Tensor, y: Tensor, x_deficit: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+def poincare_direction(
+    x: Tensor, y: Tensor, x_deficit: Tensor, c: Tensor, *, fine: bool = False
+) -> tuple[Tensor, Tensor]:
     """The same on the ball up to a positive factor: the Möbius difference -x (+) y.
 
-    x_deficit is 1 - c|x|^2.
+    x_deficit is 1 - c|x|^2; fine as in `euclidean_direction`.
     """
     p = polar(x, y)
     along = (
         -p.n * (x_deficit + c * p.x_norm * p.n) - p.y_norm * p.e2 * (1 + c * p.x_norm.square()) / 2
     )
-    across = -x_deficit * tangential(p.difference - p.n * p.x_unit, p.x_unit)
-    return _not_at_root(p.x_norm, along, across)
+    across = tangential(p.difference - p.n * p.x_unit, p.x_unit)
+    if fine:
+        across = grafted(fine_across(*torch.broadcast_tensors(x, y)).value, across)
+    return _not_at_root(p.x_norm, along, -x_deficit * across)
 
 
 def angle_of(direction: tuple[Tensor, Tensor]) -> Tensor:

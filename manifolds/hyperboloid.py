@@ -33,15 +33,15 @@ def exponential(x: Tensor, u: Tensor, c: Tensor, *, fine: bool) -> Tensor:
     length r at radius r that part is amplified by cosh(r)^2.
     """
     x, u = torch.broadcast_tensors(x, u)
-    x_norm = safe_norm(x)
+    x_norm, root_c = safe_norm(x), c.sqrt()
     unit = safe_divide(x, x_norm)
-    sinh_x = c.sqrt() * x_norm
+    sinh_x = root_c * x_norm
     cosh_x = torch.hypot(torch.ones_like(sinh_x), sinh_x)
-    radial = c.sqrt() * dot(unit, u) / cosh_x
+    radial = root_c * dot(unit, u) / cosh_x
     across = tangential(u, unit)
     if fine:
         across = grafted(dw.across(u.detach(), x.detach()).value, across)
-    length = safe_hypot(radial, c.sqrt() * safe_norm(across))
+    length = safe_hypot(radial, root_c * safe_norm(across))
     # sinh(rx) cosh T + cosh(rx) sinh(T) cos: as written it is smooth at T = 0, but cancels for long
     # inward steps.
     short = sinh_x * torch.cosh(length) + cosh_x * radial * sinhc(length)
@@ -52,9 +52,15 @@ def exponential(x: Tensor, u: Tensor, c: Tensor, *, fine: bool) -> Tensor:
     sine2 = c * dot(across, across) / step.square()
     inward = sign * cosh_x * torch.sinh(step) * sine2 / (1 + cosine)
     long = torch.sinh(torch.asinh(sinh_x) + sign * step) - inward
-    reach = torch.where(far, long, short)
-    # At the root there is no radial direction: the whole step is `across`.
-    return reach / c.sqrt() * unit + sinhc(length) * across
+    polar = torch.where(far, long, short) / root_c * unit + sinhc(length) * across
+    # Near the root x/|x| turns fast: derivatives through it cancel like 1/r, and at x = 0 there is
+    # none. There the ambient form loses nothing, and has its own derivative of T.
+    direct = c * (dot(u, u) - c * dot(x, u).square() / cosh_x.square())
+    square = grafted((length * length).detach(), direct)
+    near = safe_sqrt(square)
+    # cosh T - 1 = 2 sinh^2(T/2), by T^2: its second derivative at T = 0 is not 0.
+    ambient = x + square / 2 * sinhc(near / 2).square() * x + sinhc(near) * u
+    return torch.where(sinh_x < 1, ambient, polar)
 
 
 def logarithm(x: Tensor, y: Tensor, c: Tensor, *, fine: bool) -> Tensor:
@@ -80,8 +86,12 @@ def transport(x: Tensor, y: Tensor, v: Tensor, c: Tensor, *, fine: bool) -> Tens
     x, y, v = torch.broadcast_tensors(x, y, v)
     p, root_c = pair(x, y, c, fine=False), c.sqrt()
     # sqrt(c) <y, v>_L: of v only its product with the direction x -> y counts.
-    product = p.along_x * dot(p.x_unit, v) / p.x_cosh
-    product = product - root_c * dot(p.across_x, tangential(v, p.x_unit))
+    polar = p.along_x * dot(p.x_unit, v) / p.x_cosh
+    polar = polar - root_c * dot(p.across_x, tangential(v, p.x_unit))
+    # Near the root, where x/|x| turns fast, <y, v>_L = <y - x, v> - (y_t/x_t - 1) <x, v> as it is.
+    times = root_c * dot(y - x, (x + y) / (p.x_cosh + p.y_cosh)) / p.x_cosh
+    direct = root_c * (dot(y - x, v) - root_c * times * dot(x, v))
+    product = torch.where(p.a < 1, direct, polar)
     moved = v + root_c * product / (2 + 2 * hyperbolic_q(x, y, c)) * (x + y)
     return grafted(_fine_transport(x.detach(), y.detach(), v.detach(), c), moved) if fine else moved
 

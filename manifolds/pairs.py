@@ -90,10 +90,7 @@ def fine_pair(x: Tensor, y: Tensor, c: Tensor) -> FinePair:
     # |x|^2 - |y|^2 = 2 <x - y, x> - |x - y|^2
     squares = dw.dot(small, x / power) * 2.0 - dw.dot(small, small)
     n = squares.scaled(power) / (x_norm + y_norm).scaled(1 / power)
-    # T(x - y, x) = -T(y, x): of the shorter of the two.
-    short = safe_norm(step.high) <= y_norm.high
-    base = dw.select(short, step, Wide(-y, torch.zeros_like(y)))
-    across = dw.across(base, x)
+    across = fine_across(x, y)
     root = (x_norm.high == 0) | (y_norm.high == 0)
     sine = dw.power_above(across.high)
     shrunk = across.scaled(1 / sine)
@@ -109,6 +106,15 @@ def fine_pair(x: Tensor, y: Tensor, c: Tensor) -> FinePair:
     x_tanh, y_tanh = a / x_cosh, b / y_cosh
     s = root_c * n * ((x_tanh / y_cosh + y_tanh / x_cosh) / (x_tanh + y_tanh))
     return FinePair(x_norm, y_norm, n, e2, a, b, x_cosh, y_cosh, s, across, root_c)
+
+
+def fine_across(x: Tensor, y: Tensor) -> Wide:
+    """T(x - y, x) in double words, without gradients; x - y at x = 0."""
+    x, y = x.detach(), y.detach()
+    step = dw.difference(x, y)
+    # It is -T(y, x) too: of the shorter of the two, so that its error is relative to that.
+    short = safe_norm(step.high) <= safe_norm(y)
+    return dw.across(dw.select(short, step, Wide(-y, torch.zeros_like(y))), x)
 
 
 def _hypotenuse(a: Wide) -> Wide:

@@ -2,9 +2,10 @@
 
 What errors are relative to (|.| is Euclidean length in the chart):
 
-    distances, maps at the root, logmap, transp, gradients, Hessian products   |error| / |exact|
+    distances, their Hessian products, gradients of numbers, vectors           |error| / |exact|
     apertures, angles in general position                                      error / exact
     angles near the axis (kinds axis, behind, on axis)                         error, radians
+    gradients of maps        max over arguments |error| |argument| / max of |exact| |argument|
     expmap on the hyperbolic manifolds      sqrt(c) dist(computed, exact) / (1 + r_x + T + sinh r_y)
 
 r_x, r_y, T are the radii of x and of the end y and the length of the step in units of 1/sqrt(c):
@@ -135,13 +136,11 @@ def exact(regime: Regime, c: float, arguments: list[Vector]) -> Number | Vector:
 
 
 def derivatives(
-    regime: Regime, value: Callable[[list[Vector]], Number], arguments: list[Vector], size: Number
+    value: Callable[[list[Vector]], Number], arguments: list[Vector], size: Number
 ) -> list[Vector]:
     """Exact derivatives of a number for each argument."""
     found = []
     start = value(arguments)
-    # On the axis, where the one-sided derivative of an angle is not 0, its gradient is.
-    both_sides = regime.kind in ("on axis", "coincident")
     for i, argument in enumerate(arguments):
         h = (length(argument) or size) * mpmath().mpf(10) ** -50
 
@@ -151,10 +150,7 @@ def derivatives(
             return value([*arguments[:i], changed, *arguments[i + 1 :]])
 
         axes = range(len(argument))
-        if both_sides:
-            found.append([(moved(k, h) - moved(k, -h)) / (2 * h) for k in axes])
-        else:
-            found.append([(moved(k, h) - start) / h for k in axes])
+        found.append([(moved(k, h) - start) / h for k in axes])
     return found
 
 
@@ -163,15 +159,18 @@ def exact_gradients(
 ) -> list[Vector]:
     """Derivatives of the quantity (of a vector: of its product with the weights)."""
     model = MODELS[regime.manifold](c)
-    if regime.quantity.removeprefix("pairwise_") == "dist":
+    if regime.quantity.endswith("dist"):
         x, y = arguments
         return [model.dist_gradient(x, y), model.dist_gradient(y, x)]
+    if regime.quantity.endswith("exterior_angle") and len(arguments[0]) == 1:
+        # On one line through the root, where an angle has a kink, its gradient is 0 by convention.
+        return [[number(0)], [number(0)]]
 
     def value(arguments: list[Vector]) -> Number:
         found = exact(regime, c, arguments)
         return dot(found, weights) if isinstance(found, list) else found
 
-    return derivatives(regime, value, arguments, 1 / mpmath().sqrt(number(c)))
+    return derivatives(value, arguments, 1 / mpmath().sqrt(number(c)))
 
 
 # --- errors ---
@@ -213,12 +212,25 @@ def _displacement(
     return float(root_c * model.dist(computed, wanted) / (1 + reach))
 
 
-def gradient_error(regime: Regime, span: Span, grads: list[Tensor], wanted: list[Vector]) -> float:
+def gradient_error(
+    regime: Regime,
+    span: Span,
+    arguments: list[Vector],
+    grads: list[Tensor],
+    wanted: list[Vector],
+) -> float:
     """Largest relative error of the gradients of one row, over its arguments, in units of eps."""
+    eps = EPS[regime.dtype]
     if not all(bool(g.isfinite().all()) for g in grads):
         return math.inf
-    pairs = zip(grads, wanted, strict=True)
-    return max(relative(span.locate(g), w) for g, w in pairs) / EPS[regime.dtype]
+    pairs = list(zip([span.locate(g) for g in grads], wanted, strict=True))
+    if regime.quantity not in VECTORS:
+        return max(relative(g, w) for g, w in pairs) / eps
+    # Of a map's arguments some may hardly matter: each counts with its own length.
+    largest = max(length(a) for a in arguments)
+    sizes = [length(a) or largest for a in arguments]
+    errors = [length(minus(g, [*w, number(0)])) * s for (g, w), s in zip(pairs, sizes, strict=True)]
+    return float(max(errors) / max(length(w) * s for w, s in zip(wanted, sizes, strict=True))) / eps
 
 
 def evaluate(
@@ -278,7 +290,9 @@ def errors(group: list[Regime], operations: dict[str, Operation]) -> dict[str, d
                     found["value"] = max(found["value"], error)
                 if gradient is not None:
                     part = "second" if second else "gradient"
-                    error = gradient_error(regime, span, [g[row] for g in grads], gradient)
+                    error = gradient_error(
+                        regime, span, arguments, [g[row] for g in grads], gradient
+                    )
                     found[part] = max(found[part], error)
     return worst
 

@@ -142,7 +142,9 @@ def vectors(place: Place, x: Tensor, generator: torch.Generator) -> Tensor:
     base = x.double()
     norm = base.norm(dim=-1, keepdim=True)
     noise = torch.randn(base.shape, dtype=torch.float64, generator=generator)
-    unit = torch.where(norm > 0, base / norm.clamp_min(1e-300), noise / noise.norm(dim=-1)[:, None])
+    other = torch.randn(base.shape, dtype=torch.float64, generator=generator)
+    unit = torch.where(norm > 0, base, other)
+    unit = unit / unit.norm(dim=-1, keepdim=True)
     noise = noise - (noise * unit).sum(-1, keepdim=True) * unit
     noise = noise / noise.norm(dim=-1, keepdim=True)
     turn = (torch.arange(len(x), dtype=torch.float64) * math.pi / 4)[:, None]

@@ -132,11 +132,16 @@ def euclidean_exterior_angle(
     x: Float[Tensor, "*#b d"], y: Float[Tensor, "*#b d"]
 ) -> Float[Tensor, "*#b"]:
     """Angle at x between the ray from 0 and the segment to y, in radians; 0 at x = 0 and x = y."""
-    return rowwise("Euclidean.exterior_angle", PolarAngle(Frame("flat")), _exterior, x, y)
+    formula = _fine_exterior if x.dtype == torch.float64 else _exterior
+    return rowwise("Euclidean.exterior_angle", PolarAngle(Frame("flat")), formula, x, y)
 
 
 def _exterior(x: Tensor, y: Tensor, _: Tensor | None = None) -> Tensor:
     return angle_of(euclidean_direction(x, y))
+
+
+def _fine_exterior(x: Tensor, y: Tensor, _: Tensor | None = None) -> Tensor:
+    return angle_of(euclidean_direction(x, y, fine=True))
 
 
 def euclidean_pairwise_exterior_angle(

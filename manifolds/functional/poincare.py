@@ -194,13 +194,18 @@ def poincare_exterior_angle(
 
     0 with gradient 0 at x = 0 and x = y.
     """
-    return rowwise("PoincareBall.exterior_angle", PolarAngle(Frame("ball")), exterior, x, y, c=c)
+    formula = _fine_exterior if x.dtype == torch.float64 else exterior
+    return rowwise("PoincareBall.exterior_angle", PolarAngle(Frame("ball")), formula, x, y, c=c)
 
 
-def exterior(x: Tensor, y: Tensor, c: Tensor) -> Tensor:
+def _fine_exterior(x: Tensor, y: Tensor, c: Tensor) -> Tensor:
+    return exterior(x, y, c, fine=True)
+
+
+def exterior(x: Tensor, y: Tensor, c: Tensor, *, fine: bool = False) -> Tensor:
     """Unchecked exterior angle (..., 1) in the dtype of its arguments; NaN off the ball."""
     inside = deficit(y, c) > 0
-    angle = angle_of(poincare_direction(x, y, deficit(x, c), c))
+    angle = angle_of(poincare_direction(x, y, deficit(x, c), c, fine=fine))
     return torch.where(inside, angle, torch.full_like(angle, float("nan")))
 
 
