@@ -195,8 +195,11 @@ class _Backward:
         weight *= radial.slope(p.function, tile.u, tile.score).mul_(self.factor)
         if p.coupled:
             weight = torch.nn.functional.hardshrink(weight, TINY)
-        self._add_levels(rows, columns, weight)
-        self._add_products(rows, columns, weight)
+        if weight.dtype == p.x.vector.dtype:
+            self._add_levels(weight, p.x.level[rows], p.y.level[columns], rows, columns)
+            self._add_products(rows, columns, weight)
+        else:
+            self._add_wide(rows, columns, weight)
 
     def _weights(self, rows: slice, columns: slice, tile: Tile) -> Tensor:
         """dL/dlogits of a tile."""
@@ -220,33 +223,51 @@ class _Backward:
             weight = self.grads[0][i] * logits.sigmoid()
         self.totals[0] += (weight * score).sum()
         self.totals[1] += weight.sum()
-        if self.near is None:
-            self.near = torch.zeros_like(p.x.points), torch.zeros_like(p.y.points)
-        points = p.x.points, p.y.points
+        points, into = (p.x.points, p.y.points), self._direct()
         self.by_c += near.add_gradients(
-            p.space, p.function, points, p.c, (i, j), weight * self.factor, self.near
+            p.space, p.function, points, p.c, (i, j), weight * self.factor, into
         )
 
-    def _add_levels(self, rows: slice, columns: slice, weight: Tensor) -> None:
+    def _direct(self) -> tuple[Tensor, Tensor]:
+        """Gradients of the points that do not come through rows and levels."""
+        if self.near is None:
+            self.near = torch.zeros_like(self.p.x.points), torch.zeros_like(self.p.y.points)
+        return self.near
+
+    def _add_levels(
+        self, weight: Tensor, a: Tensor, b: Tensor, rows: slice, columns: slice
+    ) -> None:
         """Adds what w = dL/du of a tile gives to the levels of its lines."""
-        p = self.p
-        if p.coupled:
-            a, b = p.x.level[rows].to(weight.dtype), p.y.level[columns].to(weight.dtype)
-            self.levels[0][rows] += weight @ (1 + b)
-            self.levels[1][columns] += weight.mT @ (1 + a)
-        else:
-            self.levels[0][rows] += weight.sum(1)
-            self.levels[1][columns] += weight.sum(0)
+        by_row, by_column = self._level_sums(weight, a, b)
+        self.levels[0][rows] += by_row
+        self.levels[1][columns] += by_column
+
+    def _level_sums(self, weight: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+        if self.p.coupled:
+            a, b = a.to(weight.dtype), b.to(weight.dtype)
+            return weight @ (1 + b), weight.mT @ (1 + a)
+        return weight.sum(1), weight.sum(0)
 
     def _add_products(self, rows: slice, columns: slice, weight: Tensor) -> None:
         """Adds w Y and w^T X of a tile."""
-        left, right = self.p.x.vector[rows], self.p.y.vector[columns]
-        if weight.dtype == left.dtype:
-            self.x[rows].addmm_(weight, right)
-            self.y[columns].addmm_(weight.mT, left)
-        else:
-            self.x[rows] += (weight @ right.to(weight.dtype)).to(left.dtype)
-            self.y[columns] += (weight.mT @ left.to(weight.dtype)).to(left.dtype)
+        self.x[rows].addmm_(weight, self.p.y.vector[columns])
+        self.y[columns].addmm_(weight.mT, self.p.x.vector[rows])
+
+    def _add_wide(self, rows: slice, columns: slice, weight: Tensor) -> None:
+        """Adds the gradients of a float64 tile, complete: its products cancel against its levels,
+        which float32 sums would not show.
+        """
+        p, (left, right) = self.p, self.p.wide_rows(rows, columns)
+        grads = weight @ right, weight.mT @ left
+        if p.coupled:
+            self.by_c -= (grads[0] * left).sum()
+        levels = self._level_sums(weight, p.x.level[rows], p.y.level[columns])
+        parts = zip((p.x, p.y), (rows, columns), grads, levels, self._direct(), strict=True)
+        for side, part, grad, level, into in parts:
+            grad.mul_(-p.k)
+            points, known = side.points[part].to(grad.dtype), side.level[part]
+            self.by_c += spaces.pull_back(p.kind, points, known, p.c, grad, level)
+            into[part] += grad.to(into.dtype)
 
     def result(self) -> Gradients:
         """The gradients, once every tile has been added."""
@@ -254,10 +275,9 @@ class _Backward:
         if p.coupled:
             # k = c: dL/dk = -sum_ij w_ij <X_i, Y_j>, and sum_j w_ij Y_j is there already.
             self.by_c -= spaces.row_dots(self.x, p.x.vector, p.c.dtype).sum()
-        space = spaces.SPACES[p.space]
         for side, grad, level in zip((p.x, p.y), (self.x, self.y), self.levels, strict=True):
             grad.mul_(-p.k)
-            self.by_c += spaces.pull_back(space, side.points, side.level, p.c, grad, level)
+            self.by_c += spaces.pull_back(p.kind, side.points, side.level, p.c, grad, level)
         if self.near is not None:
             self.x += self.near[0]
             self.y += self.near[1]

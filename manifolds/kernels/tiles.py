@@ -56,6 +56,11 @@ class Pairs:
     precision: str
 
     @property
+    def kind(self) -> spaces.Space:
+        """The rows' definition."""
+        return spaces.SPACES[self.space]
+
+    @property
     def shape(self) -> tuple[int, int]:
         """(n, m)."""
         return self.x.points.shape[0], self.y.points.shape[0]
@@ -76,12 +81,12 @@ class Pairs:
         left, right = self.x.vector[rows], self.y.vector[columns]
         return precision.product(left, right, self.precision, out)
 
-    def wide_product(self, rows: slice, columns: slice) -> Tensor:
-        """<X_i, Y_j> of a block in float64, from the points."""
-        space, dtype = spaces.SPACES[self.space], self.c.dtype
-        left, _ = space.rows(self.x.points[rows].to(dtype), self.c)
-        right, _ = space.rows(self.y.points[columns].to(dtype), self.c)
-        return left @ right.mT
+    def wide_rows(self, rows: slice, columns: slice) -> tuple[Tensor, Tensor]:
+        """X and Y of a block in float64, from the points."""
+        dtype = self.c.dtype
+        left, _ = self.kind.rows(self.x.points[rows].to(dtype), self.c)
+        right, _ = self.kind.rows(self.y.points[columns].to(dtype), self.c)
+        return left, right
 
     def in_range(self, rows: slice, columns: slice) -> bool:
         """Whether float32 holds the slopes of a block."""
@@ -121,7 +126,8 @@ class Pairs:
         """u of a block, 1 for partners, and its close pairs; float64 without a product."""
         share = precision.TAU[self.precision]
         if product is None:
-            product, share = self.wide_product(rows, columns), precision.WIDE_TAU
+            left, right = self.wide_rows(rows, columns)
+            product, share = left @ right.mT, precision.WIDE_TAU
         u = product * -self.k
         if self.space != "dot":
             a, b = self.x.level[rows].to(u.dtype), self.y.level[columns].to(u.dtype)
