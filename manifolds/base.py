@@ -23,6 +23,7 @@ from torch import Tensor
 
 from manifolds import means, random
 from manifolds.arguments import check, time
+from manifolds.models import root_scale
 from manifolds.numerics import safe_divide, safe_sqrt
 
 Point = Float[Tensor, "*#b d"]
@@ -154,12 +155,12 @@ class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):
 
         On the sphere the first one is 0.
         """
-        root, scale = means.root_scale(self, v)
+        root, scale = root_scale(self, v)
         return scale * self.transp(x, root, v)
 
     def from_frame(self, x: Point, z: Point) -> Tensor:
         """The tangent vector at x with coordinates z in the frame of `to_frame`."""
-        return self.transp0(x, z / means.root_scale(self, z)[1])
+        return self.transp0(x, z / root_scale(self, z)[1])
 
     def retr(self, x: Point, u: Point) -> Tensor:
         """Retraction, first-order equal to `expmap`; here `expmap` itself."""
@@ -239,7 +240,7 @@ class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):
         Raises:
             RuntimeError: no convergence; it says how many means, after how many steps, how far off.
         """
-        return means.frechet_mean(self, x, w, dim, tol=tol, max_iter=max_iter)
+        return means.frechet_mean(self, x, w, dim, tol, max_iter)
 
     # --- points ---
 

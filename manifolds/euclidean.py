@@ -88,6 +88,17 @@ class Euclidean(Manifold):
     ) -> Tensor:
         return F.euclidean_weighted_midpoint(x, w, dim)
 
+    def frechet_mean(
+        self,
+        x: Float[Tensor, "*b d"],
+        w: Tensor | None = None,
+        dim: int = -2,
+        *,
+        tol: float | None = None,
+        max_iter: int = 100,
+    ) -> Tensor:
+        return F.euclidean_frechet_mean(x, w, dim, tol=tol, max_iter=max_iter)
+
     def origin(
         self,
         *size: int | tuple[int, ...],

@@ -81,6 +81,17 @@ class Lorentz(CurvedManifold):
     ) -> Tensor:
         return F.lorentz_weighted_midpoint(x, self.c, w, dim)
 
+    def frechet_mean(
+        self,
+        x: Float[Tensor, "*b d"],
+        w: Tensor | None = None,
+        dim: int = -2,
+        *,
+        tol: float | None = None,
+        max_iter: int = 100,
+    ) -> Tensor:
+        return F.lorentz_frechet_mean(x, self.c, w, dim, tol=tol, max_iter=max_iter)
+
     def origin(
         self,
         *size: int | tuple[int, ...],

@@ -77,6 +77,17 @@ class PoincareBall(CurvedManifold):
     ) -> Tensor:
         return F.poincare_weighted_midpoint(x, self.c, w, dim)
 
+    def frechet_mean(
+        self,
+        x: Float[Tensor, "*b d"],
+        w: Tensor | None = None,
+        dim: int = -2,
+        *,
+        tol: float | None = None,
+        max_iter: int = 100,
+    ) -> Tensor:
+        return F.poincare_frechet_mean(x, self.c, w, dim, tol=tol, max_iter=max_iter)
+
     def projx(self, x: Point) -> Tensor:
         return F.poincare_projx(x, self.c)
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from manifolds.arguments import holds, prepare
-from manifolds.means import Space
+from manifolds.models import Space
 from manifolds.numerics import sinc, sinhc
 
 

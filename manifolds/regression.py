@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from manifolds.arguments import prepare
 from manifolds.base import Manifold, Point
 from manifolds.isometries import lorentz_translate
-from manifolds.means import root_scale
+from manifolds.models import root_scale
 from manifolds.numerics import dot, safe_atan2, safe_divide, safe_norm, safe_sqrt, sinhc
 from manifolds.product import Product
 

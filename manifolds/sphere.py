@@ -86,6 +86,17 @@ class Sphere(CurvedManifold):
     ) -> Tensor:
         return F.sphere_weighted_midpoint(x, self.c, w, dim)
 
+    def frechet_mean(
+        self,
+        x: Float[Tensor, "*b d"],
+        w: Tensor | None = None,
+        dim: int = -2,
+        *,
+        tol: float | None = None,
+        max_iter: int = 100,
+    ) -> Tensor:
+        return F.sphere_frechet_mean(x, self.c, w, dim, tol=tol, max_iter=max_iter)
+
     def projx(self, x: Point) -> Tensor:
         return F.sphere_projx(x, self.c)
 

@@ -8,14 +8,10 @@ The minimum of the weighted squared distances, with the implicit gradient for x,
 from jaxtyping import Float
 from torch import Tensor
 
-from manifolds import means
-from manifolds.arguments import Scalar
-from manifolds.functional.space import (
-    euclidean_space,
-    lorentz_space,
-    poincare_space,
-    sphere_space,
-)
+from manifolds.arguments import Scalar, curvature, weighted
+from manifolds.frechet import frechet_mean
+from manifolds.functional.geodesics import to_ball
+from manifolds.numerics import deficit
 
 __all__ = [
     "euclidean_frechet_mean",
@@ -35,8 +31,9 @@ def euclidean_frechet_mean(
     tol: float | None = None,
     max_iter: int = MAX_ITER,
 ) -> Tensor:
-    """Weighted mean, reached in one step."""
-    return means.frechet_mean(euclidean_space(), x, w, dim, tol=tol, max_iter=max_iter)
+    """Weighted mean; tol and max_iter have no effect."""
+    out, x, w = weighted("Euclidean.frechet_mean", x, w, dim)
+    return (w * x).sum(-2).to(out)
 
 
 def lorentz_frechet_mean(
@@ -49,8 +46,9 @@ def lorentz_frechet_mean(
     max_iter: int = MAX_ITER,
 ) -> Tensor:
     """Fréchet mean on the hyperboloid; it is unique."""
-    space = lorentz_space("frechet_mean", c, x)
-    return means.frechet_mean(space, x, w, dim, tol=tol, max_iter=max_iter)
+    op = "Lorentz.frechet_mean"
+    out, x, w = weighted(op, x, w, dim)
+    return frechet_mean(op, -1, x, w, curvature(op, c, x), tol, max_iter).to(out)
 
 
 def poincare_frechet_mean(
@@ -62,9 +60,12 @@ def poincare_frechet_mean(
     tol: float | None = None,
     max_iter: int = MAX_ITER,
 ) -> Tensor:
-    """Fréchet mean on the ball; it is unique."""
-    space = poincare_space("frechet_mean", c, x)
-    return means.frechet_mean(space, x, w, dim, tol=tol, max_iter=max_iter)
+    """Fréchet mean on the ball; it is unique. It is found on the hyperboloid."""
+    op = "PoincareBall.frechet_mean"
+    out, x, w = weighted(op, x, w, dim)
+    c = curvature(op, c, x)
+    mean = frechet_mean(op, -1, 2 * x / deficit(x, c), w, c, tol, max_iter)
+    return to_ball(mean, c, out).to(out)
 
 
 def sphere_frechet_mean(
@@ -80,5 +81,6 @@ def sphere_frechet_mean(
 
     It is the only one where all points lie within pi/(2 sqrt(c)) of one (Afsari 2011).
     """
-    space = sphere_space("frechet_mean", c, x)
-    return means.frechet_mean(space, x, w, dim, tol=tol, max_iter=max_iter)
+    op = "Sphere.frechet_mean"
+    out, x, w = weighted(op, x, w, dim)
+    return frechet_mean(op, 1, x, w, curvature(op, c, x), tol, max_iter).to(out)

@@ -7,9 +7,9 @@ w: weights (n,), or a shape that broadcasts with x.shape[:-1]; equal if not give
 from jaxtyping import Float
 from torch import Tensor
 
-from manifolds import means
 from manifolds.arguments import Scalar, curvature, weighted
 from manifolds.functional.geodesics import to_ball
+from manifolds.models import centroid
 from manifolds.numerics import deficit
 
 __all__ = [
@@ -32,18 +32,19 @@ def lorentz_weighted_midpoint(
     x: Float[Tensor, "*b d"], c: Scalar, w: Tensor | None = None, dim: int = -2
 ) -> Tensor:
     """Centroid s/(sqrt(c) sqrt(-<s, s>_L)), s = sum w_i x_i (Law et al. 2019, equation 12)."""
-    out, x, w = weighted("Lorentz.weighted_midpoint", x, w, dim)
-    c = curvature("Lorentz.weighted_midpoint", c, x)
-    return means.lorentz_centroid(x, w, c).to(out)
+    op = "Lorentz.weighted_midpoint"
+    out, x, w = weighted(op, x, w, dim)
+    return centroid(op, -1, x, w, curvature(op, c, x)).to(out)
 
 
 def poincare_weighted_midpoint(
     x: Float[Tensor, "*b d"], c: Scalar, w: Tensor | None = None, dim: int = -2
 ) -> Tensor:
     """The hyperboloid's centroid under the isometry: the gyromidpoint (Ungar 2008)."""
-    out, x, w = weighted("PoincareBall.weighted_midpoint", x, w, dim)
-    c = curvature("PoincareBall.weighted_midpoint", c, x)
-    return to_ball(means.lorentz_centroid(2 * x / deficit(x, c), w, c), c, out).to(out)
+    op = "PoincareBall.weighted_midpoint"
+    out, x, w = weighted(op, x, w, dim)
+    c = curvature(op, c, x)
+    return to_ball(centroid(op, -1, 2 * x / deficit(x, c), w, c), c, out).to(out)
 
 
 def sphere_weighted_midpoint(
@@ -56,4 +57,4 @@ def sphere_weighted_midpoint(
     """
     op = "Sphere.weighted_midpoint"
     out, x, w = weighted(op, x, w, dim)
-    return means.sphere_centroid(op, x, w, curvature(op, c, x), out).to(out)
+    return centroid(op, 1, x, w, curvature(op, c, x)).to(out)

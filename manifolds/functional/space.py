@@ -1,4 +1,4 @@
-"""A model and its c as one value, for the algorithms in `manifolds.means`, `manifolds.random`."""
+"""A model and its c as one value, for the distributions in `manifolds.random`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -13,7 +13,6 @@ from manifolds.functional import (
     euclidean,
     geodesics,
     lorentz,
-    midpoints,
     poincare,
     projections,
     sphere,
@@ -22,7 +21,7 @@ from manifolds.functional import (
 
 @dataclass(frozen=True)
 class Operations:
-    """The `manifolds.means.Space` of a model at one c."""
+    """The `manifolds.models.Space` of a model at one c."""
 
     name: str
     curvature_sign: int
@@ -30,18 +29,14 @@ class Operations:
     c: Tensor
     origin: Callable[..., Tensor]
     dist: Callable[..., Tensor]
-    dist0: Callable[..., Tensor]
     dist2: Callable[..., Tensor]
     norm: Callable[..., Tensor]
     proju: Callable[..., Tensor]
-    projx: Callable[..., Tensor]
     expmap: Callable[..., Tensor]
     expmap0: Callable[..., Tensor]
-    logmap: Callable[..., Tensor]
     logmap0: Callable[..., Tensor]
     to_frame: Callable[..., Tensor]
     from_frame: Callable[..., Tensor]
-    weighted_midpoint: Callable[..., Tensor]
 
 
 _MAPS = [f.name for f in fields(Operations)][5:]
@@ -50,7 +45,7 @@ _MAPS = [f.name for f in fields(Operations)][5:]
 
 def _bound(model: str, **fixed: Any) -> dict[str, Callable[..., Tensor]]:
     found: dict[str, Callable[..., Tensor]] = {}
-    for module in (euclidean, lorentz, poincare, sphere, geodesics, midpoints, projections):
+    for module in (euclidean, lorentz, poincare, sphere, geodesics, projections):
         for name in _MAPS:
             function = getattr(module, f"{model}_{name}", None)
             if function is not None:
