@@ -14,7 +14,7 @@ import comparing
 import pytest
 
 from geomclip.cli.compare import CompareOptions, read_overrides
-from geomclip.cli.options import parse
+from geomclip.cli.options import parse, spell_out
 from geomclip.compare import compare
 from geomclip.comparison.children import REQUESTS, run_children, start
 from geomclip.comparison.plan import plan_runs, request_of
@@ -75,7 +75,7 @@ def test_it_leaves_results_report_and_run_folders(done):
 def test_the_command_it_names_asks_for_the_same(done):
     words = shlex.split(done.comparison.results.settings["command"])
     assert words[:2] == ["geomclip", "compare"]
-    options = parse(CompareOptions, words[2:], prog="geomclip compare")
+    options = parse(CompareOptions, spell_out(words[2:]), prog="geomclip compare")
     assert options.geometry_names() == NAMES and options.steps == STEPS
     assert options.data == done.data
     assert read_overrides(options) == json.loads(json.dumps(comparing.OVERRIDES))

@@ -36,7 +36,17 @@ def roots(path: Path, **options: bool) -> set[str]:
 @pytest.mark.parametrize("path", sources("manifolds"), ids=lambda p: str(p.relative_to(ROOT)))
 def test_manifolds_know_nothing_above_them(path):
     third_party = roots(path) - set(sys.stdlib_module_names)
-    assert third_party <= {"torch", "geoopt", "numpy", "jaxtyping", "manifolds"}
+    # The measurement of accuracy, a program of its own, has a reference and peers beside.
+    measuring = {"mpmath", "hypll", "rich"} if "accuracy" in path.parts else set()
+    assert third_party <= {"torch", "geoopt", "numpy", "jaxtyping", "manifolds"} | measuring
+
+
+def test_the_toolkit_does_not_load_the_measurement_of_its_accuracy():
+    code = (
+        "import sys, manifolds; print([m for m in sys.modules if 'accuracy' in m or 'mpmath' in m])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("path", sources("geomclip"), ids=lambda p: str(p.relative_to(ROOT)))
@@ -70,7 +80,7 @@ def test_every_public_name_resolves():
 
 
 def test_every_test_folder_mirrors_a_source_folder():
-    mirrored = {"manifolds", "browser", "."}
+    mirrored = {"manifolds", "browser", "helpers", "."}
     for folder in (ROOT / "tests").rglob("*"):
         if folder.is_dir() and not folder.name.startswith(("__", ".")):
             name = str(folder.relative_to(ROOT / "tests"))
