@@ -29,7 +29,7 @@ FLAGS = (
     "-fno-trapping-math",
     "-fvisibility=hidden",
 )
-TIMEOUT = 300  # seconds of one compiler call
+TIMEOUT = 1200  # seconds of one compiler call: seconds on a free machine, minutes on a busy one
 
 
 class BuildError(RuntimeError):
@@ -139,12 +139,18 @@ def run(commands: Sequence[Sequence[str]], folder: Path) -> None:
             log.close()
 
 
-def compile_cpp(compiler: Compiler, sources: Sequence[Path], target: Path, folder: Path) -> None:
+def compile_cpp(
+    compiler: Compiler,
+    sources: Sequence[Path],
+    target: Path,
+    folder: Path,
+    include: Path | None = None,
+) -> None:
     """Objects side by side, then one shared library; with OpenMP where the compiler has it."""
     last: BuildError | None = None
     for openmp in (("-fopenmp",), ()):  # Apple's clang has none: one thread there
         objects = [str(folder / f"{source.stem}.o") for source in sources]
-        flags = [*FLAGS, *openmp]
+        flags = [*FLAGS, *openmp, *((f"-I{include}",) if include else ())]
         try:
             run(
                 [

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from manifolds.arguments import Scalar, check, curvature, work_dtype
-from manifolds.kernels import fused, ops
+from manifolds.kernels import ops
 from manifolds.kernels.plain import PLAIN
 
 
@@ -32,6 +32,6 @@ def pairwise(op: str, kind: str, x: Tensor, y: Tensor, c: Scalar | None = None) 
         scalar = curvature(op, c, scalar)
     if torch._C._functorch.peek_interpreter_stack() is not None:
         return ops.Transformed.apply(x, y, scalar, kind)
-    if torch.compiler.is_compiling() or (kind in fused.KINDS and ops.compiled(x, y) is not None):
+    if torch.compiler.is_compiling() or ops.compiled(x, y) is not None:
         return ops.pairwise(x, y, scalar, kind)
     return PLAIN[kind](x, y, scalar)

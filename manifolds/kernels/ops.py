@@ -40,7 +40,7 @@ def _batches(x: Tensor, y: Tensor) -> tuple[torch.Size, list[tuple[Tensor, Tenso
 @torch.library.custom_op(NAMES[0], mutates_args=())
 def pairwise(x: Tensor, y: Tensor, c: Tensor, kind: str) -> Tensor:
     """The operation `kind` of `PLAIN` on all pairs of x (..., n, d) and y (..., m, d)."""
-    found = compiled(x, y) if kind in fused.KINDS else None
+    found = compiled(x, y)
     if found is None:
         return PLAIN[kind](x.detach(), y.detach(), c.detach())
     batch, pairs = _batches(x, y)
@@ -61,7 +61,7 @@ def pairwise_backward(
     x: Tensor, y: Tensor, c: Tensor, out: Tensor, grad: Tensor, kind: str, need: list[bool]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients with respect to x, y and c; those that are not needed are empty."""
-    found = compiled(x, y) if kind in fused.KINDS else None
+    found = compiled(x, y) if kind in fused.DIFFERENTIABLE else None
     if found is None:
         return _plain_backward(x, y, c, grad, kind, need)
     batch, pairs = _batches(x, y)

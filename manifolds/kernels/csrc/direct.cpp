@@ -123,8 +123,9 @@ GC_CLONES void gc_direct(const Problem& p, const Side& a, int64_t i, const Side&
         int64_t j = js[m];
         const float* y = b.points + j * b.ld;
         double ny = b.exact[NORM * b.n + j], fy = b.exact[SCALE * b.n + j], t2 = squares[m];
-        double cosh2 = kind == LORENTZ ? fx * fy : 1.0;
-        if (kind == SPHERE && t2 > 2 * q.longer * q.longer) {
+        // An angle is as good as t alone; a distance has n beside it.
+        double cosh2 = kind == LORENTZ ? fx * fy : is_angle(kind) ? 1e300 : 1.0;
+        if (is_spherical(kind) && t2 > 2 * q.longer * q.longer) {
             q.sign = -1;
             t2 = wide_length(polar, x, y, p.d, nx, ny, q);
         } else if (!narrow_enough(polar, t2, q, cosh2)) {
@@ -138,19 +139,49 @@ GC_CLONES void gc_direct(const Problem& p, const Side& a, int64_t i, const Side&
         }
         if (kind == POINCARE) q.s = std::sqrt(p.c * t2 / fx / fy);
         if (kind == EUCLIDEAN || kind == EUCLIDEAN2) q.s = std::sqrt(t2);
-        if (kind == SPHERE) q.s = std::sqrt(t2) / (2 * q.longer);
+        if (is_spherical(kind)) q.s = q.longer == 0 ? 0.0 : std::sqrt(t2) / (2 * q.longer);
     }
 }
 
-// Distance times 1/scale.
-double gc_direct_value(int64_t kind, const Near& p) {
-    if (kind == EUCLIDEAN) return p.s;
-    if (kind == EUCLIDEAN2) return p.s * p.s;
-    if (kind == SPHERE) {
-        double angle = 2 * std::asin(p.s < 1 ? p.s : 1.0);
-        return p.sign < 0 ? 3.14159265358979324 - angle : angle;
+namespace {
+
+double direct_angle(const Problem& p, const Near& q, double nx, double fx, double ny, double fy) {
+    if (nx == 0) return fx == fx && fy == fy ? 0.0 : fx + fy;
+    double root_c = std::sqrt(p.c), a = nx, b = ny, apart = q.n, x_cosh = 1, y_cosh = 1;
+    if (p.kind == LORENTZ_ANGLE) {
+        a = root_c * nx;
+        b = root_c * ny;
+        apart = root_c * q.n;
+        x_cosh = fx;
+        y_cosh = fy;
     }
-    return 2 * std::asinh(p.s);
+    if (p.kind == POINCARE_ANGLE) {
+        a = 2 * root_c * nx / fx;
+        b = 2 * root_c * ny / fy;
+        apart = 2 * root_c * q.n * (1 + p.c * nx * ny) / fx / fy;
+        x_cosh = (2 - fx) / fx;
+        y_cosh = (2 - fy) / fy;
+    }
+    double s2 = q.s * q.s, cos2 = 1 - s2 > 0 ? 1 - s2 : (s2 == s2 ? 0.0 : s2);
+    double e2 = 4 * (q.sign > 0 ? s2 : cos2);
+    double radial = apart * ((a + b) / (a * y_cosh + b * x_cosh));
+    double along = -radial - b * x_cosh * e2 / 2, across = b * 2 * q.s * std::sqrt(cos2);
+    return across == 0 && along == 0 ? 0.0 : std::atan2(across, along);
+}
+
+}  // namespace
+
+double gc_direct_value(const Problem& p, const Near& q, int64_t i, int64_t j) {
+    if (p.kind == EUCLIDEAN) return q.s;
+    if (p.kind == EUCLIDEAN2) return q.s * q.s;
+    if (p.kind == SPHERE) {
+        double angle = 2 * std::asin(q.s > 1 ? 1.0 : q.s);
+        return q.sign < 0 ? 3.14159265358979324 - angle : angle;
+    }
+    if (is_angle(p.kind))
+        return direct_angle(p, q, p.x.exact[NORM * p.x.n + i], p.x.exact[SCALE * p.x.n + i],
+                            p.y.exact[NORM * p.y.n + j], p.y.exact[SCALE * p.y.n + j]);
+    return 2 * std::asinh(q.s);
 }
 
 Pull gc_direct_slope(const Problem& p, const Near& q, double g, double nx, double fx,

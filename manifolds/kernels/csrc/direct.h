@@ -32,14 +32,12 @@ struct Pull {
     double along;   // of t in v = -(sum of weighted differences)
 };
 
-GC_INLINE bool is_polar(int64_t kind) { return kind == LORENTZ || kind == SPHERE; }
-
 // Row i of side a against k <= CHUNK rows of side b.
 void gc_direct(const Problem& p, const Side& a, int64_t i, const Side& b, const int64_t* js,
                int64_t k, Near* near);
 
-// Distance times 1/scale.
-double gc_direct_value(int64_t kind, const Near& p);
+// Distance times 1/scale, or the exterior angle, of row i of x and row j of y.
+double gc_direct_value(const Problem& p, const Near& q, int64_t i, int64_t j);
 
 // Row i of side a against its close pairs js of side b, with incoming gradients gs: v -= sum of
 // along t; adds to *extra (backward.cpp) and, if `curvature`, to *by_c. `partial` holds d floats.

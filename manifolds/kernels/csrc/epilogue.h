@@ -82,14 +82,14 @@ GC_HD float gc_log_reduced(float k, float f) {
 // log(1 + t) for 0 <= t < 2^126. 1 + t is never rounded: its exponent k scales t and 1 apart.
 GC_HD float gc_log1p(float t) {
     int32_t k = (gc_bits(1.0f + t) - 0x3f3504f3) >> 23;
-    float scale = gc_float((127 - k) << 23);
+    float scale = gc_float((127 - k) * (1 << 23));
     return gc_log_reduced((float)k, gc_fma(t, scale, scale - 1.0f));
 }
 
-// log(x) for normal x > 0.
+// log(x) for normal x below 2^126.
 GC_HD float gc_log(float x) {
     int32_t k = (gc_bits(x) - 0x3f3504f3) >> 23;
-    return gc_log_reduced((float)k, gc_float(gc_bits(x) - k * (1 << 23)) - 1.0f);
+    return gc_log_reduced((float)k, x * gc_float((127 - k) * (1 << 23)) - 1.0f);
 }
 
 // exp(x) = scale (1 + p) for -87 <= x <= 88, by x = k log 2 + r, |r| <= log(2) / 2.

@@ -18,7 +18,7 @@ static int64_t repair_row(const Problem& p, int64_t i, int64_t from, int64_t to,
         if (held == CHUNK || (j == to && held > 0)) {
             gc_direct(p, p.x, i, p.y, js, held, near);
             for (int64_t m = 0; m < held; ++m)
-                row[js[m]] = (float)((double)scale * gc_direct_value(p.kind, near[m]));
+                row[js[m]] = (float)((double)scale * gc_direct_value(p, near[m], i, js[m]));
             count += held;
             held = 0;
         }
@@ -58,11 +58,45 @@ GC_INLINE int64_t forward_block(const Problem& p, int64_t first, int64_t begin, 
     return repaired;
 }
 
+GC_INLINE int64_t angle_block(const Problem& p, int64_t first, int64_t begin, int64_t end,
+                              float* out, int64_t ld) {
+    const float close = (float)p.close;
+    const Columns x(p.x), y(p.y);
+    const int64_t m = p.y.n;
+    int64_t repaired = 0;
+    for (int64_t from = 0; from < m; from += TILE) {
+        const int64_t to = m < from + TILE ? m : from + TILE;
+        for (int64_t i = begin; i < end; ++i) {
+            const int64_t at = first + i;
+            const float xa = x.alpha[at], xp = x.alpha_p[at], xs = x.sinh[at], xl = x.low[at],
+                        xc = x.cosh[at];
+            const float *ya = y.alpha, *yp = y.alpha_p, *ys = y.sinh, *yl = y.low, *yc = y.cosh;
+            float* row = out + i * ld;
+            int bad = 0;
+#pragma omp simd reduction(+ : bad)
+            for (int64_t j = from; j < to; ++j) {
+                float total = gc_total(xa, xp, ya[j], yp[j]);
+                float q = gc_fma(-2.0f, row[j], total);
+                float apart = gc_difference(xs, xl, ys[j], yl[j]), reach = ys[j] * xc;
+                float sinh = gc_radial_sinh(apart, xs, xc, ys[j], yc[j]);
+                bool fine = gc_resolved<SPHERE>(q, total, close) & (reach < GC_Q_MAX) &
+                            (xs * yc[j] < GC_Q_MAX) & (xs > GC_Q_MIN) & (ys[j] > GC_Q_MIN);
+                float angle = gc_angle(fine ? q : 1.0f, reach, ys[j], sinh);
+                row[j] = fine ? angle : -1.0f;
+                bad += fine ? 0 : 1;
+            }
+            if (bad) repaired += repair_row(p, at, from, to, row, 1.0f);
+        }
+    }
+    return repaired;
+}
+
 }  // namespace
 
 GC_CLONES int64_t gc_forward(const Problem& p, int64_t first, int64_t begin, int64_t end,
                              float* out, int64_t ld) {
 #define GC_CALL(K) return forward_block<K>(p, first, begin, end, out, ld)
+    if (is_angle(p.kind)) return angle_block(p, first, begin, end, out, ld);
     GC_SWITCH(p.kind, GC_CALL)
 #undef GC_CALL
     return 0;

@@ -10,6 +10,8 @@
 //     poincare   u = T - 2 g, alpha = sqrt(2c)/X, X = 1 - c|x|^2, x' from x
 //     euclidean  |x - y|^2 = T - 2 g, alpha = 1, x' from x
 //     sphere     |e|^2 = T - 2 g = 4 sin^2(theta/2), alpha = 1, x' from x/|x|
+//     angles     |e|^2 likewise; the exterior angle at x is atan2(b sin theta,
+//                -sinh(rx - ry) - b cosh(rx) |e|^2 / 2), with cosh = 1, a = |x| in flat space
 //
 // The product is off by about eps sqrt(d) T, so a pair is *resolved* where the result is above
 // `close` T; the others are computed from differences (direct.h). a - b is formed from (high, low)
@@ -18,7 +20,16 @@
 
 #include "epilogue.h"
 
-enum Kind : int { LORENTZ = 0, POINCARE = 1, EUCLIDEAN = 2, EUCLIDEAN2 = 3, SPHERE = 4 };
+enum Kind : int {
+    LORENTZ = 0,
+    POINCARE = 1,
+    EUCLIDEAN = 2,
+    EUCLIDEAN2 = 3,
+    SPHERE = 4,
+    LORENTZ_ANGLE = 5,
+    POINCARE_ANGLE = 6,
+    EUCLIDEAN_ANGLE = 7
+};
 
 // Columns of the float32 row table, each of length n.
 enum Field : int { ALPHA = 0, ALPHA_P = 1, SINH = 2, SINH_LOW = 3, COSH = 4, FIELDS = 5 };
@@ -99,4 +110,10 @@ GC_HD bool gc_slope(float d, float g, float total, float close, float& weight, f
     // A denormal weight slows the product after it.
     weight = gc_abs(weight) < 1.2e-38f ? 0.0f : weight;
     return fine;
+}
+
+// Exterior angle at x from q = |e|^2; `reach` is b cosh(rx).
+GC_HD float gc_angle(float q, float reach, float y_sinh, float radial_sinh) {
+    float across = y_sinh * gc_sqrt(q * gc_fma(-0.25f, q, 1.0f));
+    return gc_atan2(across, gc_fma(-0.5f * q, reach, -radial_sinh));
 }

@@ -12,9 +12,10 @@ GC_CLONES void gc_norms(const Problem& p, const Side& s, int64_t begin, int64_t 
 #pragma omp simd reduction(+ : total)
         for (int64_t k = 0; k < p.d; ++k) total += (double)x[k] * (double)x[k];
         s.exact[NORM * s.n + i] = __builtin_sqrt(total);
+        const int64_t geometry = geometry_of(p.kind);
         double scale = 1.0;
-        if (p.kind == LORENTZ) scale = __builtin_sqrt(1.0 + p.c * total);
-        if (p.kind == POINCARE) {
+        if (geometry == LORENTZ) scale = __builtin_sqrt(1.0 + p.c * total);
+        if (geometry == POINCARE) {
             scale = 1.0 - p.c * total;
             if (!(scale > 0)) scale = __builtin_nan("");
         }
@@ -23,7 +24,7 @@ GC_CLONES void gc_norms(const Problem& p, const Side& s, int64_t begin, int64_t 
 }
 
 GC_CLONES void gc_center(const Problem& p, const Side& s, int64_t begin, int64_t end, double* sum) {
-    bool polar = p.kind == LORENTZ || p.kind == SPHERE;
+    const bool polar = is_polar(p.kind);
     for (int64_t i = begin; i < end; ++i) {
         const float* x = s.points + i * s.ld;
         double norm = s.exact[NORM * s.n + i], scale = s.exact[SCALE * s.n + i];
@@ -36,13 +37,18 @@ GC_CLONES void gc_center(const Problem& p, const Side& s, int64_t begin, int64_t
 }
 
 GC_CLONES void gc_scaled(const Problem& p, const Side& s, int64_t begin, int64_t end) {
-    bool polar = p.kind == LORENTZ || p.kind == SPHERE;
+    const bool polar = is_polar(p.kind);
     double root_c = __builtin_sqrt(p.c);
     for (int64_t i = begin; i < end; ++i) {
         const float* x = s.points + i * s.ld;
         float* out = s.scaled + i * p.d;
         double norm = s.exact[NORM * s.n + i], scale = s.exact[SCALE * s.n + i];
-        double alpha = 1.0, sinh = root_c * norm;
+        double alpha = 1.0, sinh = root_c * norm, cosh = scale;
+        if (p.kind == POINCARE_ANGLE) {
+            sinh = 2.0 * root_c * norm / scale;
+            cosh = (2.0 - scale) / scale;
+        }
+        if (p.kind == EUCLIDEAN_ANGLE) sinh = norm;
         if (p.kind == LORENTZ) alpha = sinh * 0.70710678118654752;
         if (p.kind == POINCARE) alpha = root_c * 1.41421356237309505 / scale;
         double factor = polar ? (norm == 0 ? 0.0 : 1.0 / norm) : 1.0, total = 0;
@@ -57,7 +63,7 @@ GC_CLONES void gc_scaled(const Problem& p, const Side& s, int64_t begin, int64_t
         float high = (float)sinh;
         s.table[SINH * s.n + i] = high;
         s.table[SINH_LOW * s.n + i] = (float)(sinh - (double)high);
-        s.table[COSH * s.n + i] = (float)scale;
+        s.table[COSH * s.n + i] = (float)cosh;
     }
 }
 
@@ -65,7 +71,7 @@ GC_CLONES void gc_scaled(const Problem& p, const Side& s, int64_t begin, int64_t
 // sphere, its part along x taken off; v comes in `gradient` and is replaced.
 GC_CLONES void gc_finish(const Problem& p, const Side& s, int64_t begin, int64_t end,
                          const double* weight, const double* extra, float* gradient) {
-    bool polar = p.kind == LORENTZ || p.kind == SPHERE;
+    const bool polar = is_polar(p.kind);
     double root_c = __builtin_sqrt(p.c);
     for (int64_t i = begin; i < end; ++i) {
         const float* x = s.points + i * s.ld;

@@ -1,8 +1,8 @@
-// Two sets of points, their prepared rows, and how work is split over threads.
+// Two sets of points and their prepared rows.
 #pragma once
 
-#include "abi.h"
 #include "pairs.h"
+#include "threads.h"
 
 // Columns of the float64 row table, each of length n. SCALE: lorentz cosh r = sqrt(1 + c|x|^2),
 // poincare X = 1 - c|x|^2 (float32 squares are exact in float64), NaN off the ball; else 1.
@@ -40,34 +40,33 @@ struct Columns {
 
 template <int KIND>
 struct Is {
-    static constexpr bool polar = KIND == LORENTZ || KIND == SPHERE;  // features are unit vectors
     static constexpr bool hyperbolic = KIND == LORENTZ || KIND == POINCARE;
 };
 
+GC_INLINE bool is_angle(int64_t kind) { return kind >= LORENTZ_ANGLE; }
+
+// Whether features are unit vectors.
+GC_INLINE bool is_polar(int64_t kind) {
+    return kind == LORENTZ || kind == SPHERE || is_angle(kind);
+}
+
+// Whether the close form is |e|^2 itself, which loses its digits at the antipode too.
+GC_INLINE bool is_spherical(int64_t kind) { return kind == SPHERE || is_angle(kind); }
+
+GC_INLINE int64_t geometry_of(int64_t kind) {
+    return kind == LORENTZ_ANGLE    ? (int64_t)LORENTZ
+           : kind == POINCARE_ANGLE ? (int64_t)POINCARE
+           : kind == EUCLIDEAN_ANGLE ? (int64_t)EUCLIDEAN
+                                     : kind;
+}
+
 // Factor between the unit-free value of pairs.h and the distance: 1/sqrt(c), or 1.
 GC_INLINE double distance_scale(const Problem& p) {
-    return p.kind == EUCLIDEAN || p.kind == EUCLIDEAN2 ? 1.0 : 1.0 / __builtin_sqrt(p.c);
+    bool plain = p.kind == EUCLIDEAN || p.kind == EUCLIDEAN2 || is_angle(p.kind);
+    return plain ? 1.0 : 1.0 / __builtin_sqrt(p.c);
 }
 
-// body(begin, end, thread) over [0, n) in one contiguous share a thread: the same split, and so the
-// same rounding, at every call.
-template <class Body>
-static inline void shares(int64_t n, int64_t threads, const Body& body) {
-    if (threads > n) threads = n;
-#ifdef _OPENMP
-    if (threads > 1) {
-#pragma omp parallel num_threads((int)threads)
-        {
-            int64_t count = omp_get_num_threads(), me = omp_get_thread_num();
-            body(n * me / count, n * (me + 1) / count, me);
-        }
-        return;
-    }
-#endif
-    if (n > 0) body((int64_t)0, n, (int64_t)0);
-}
-
-// f.template operator()<KIND>() for a kind known at run time.
+// CALL(KIND) for a kind known at run time.
 #define GC_SWITCH(kind, CALL)                   \
     switch (kind) {                             \
         case LORENTZ: CALL(LORENTZ); break;     \

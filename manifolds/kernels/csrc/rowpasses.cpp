@@ -1,0 +1,276 @@
+// Passes over rows for the row-wise operations (manifolds/rowwise/passes.py): float32 points, sums
+// in float64, one rounding to float32. Notation there: x^ = x/|x|, T(v, w) the part of v across w,
+// m the sign of <x, y>, and 0 where the first is much shorter than the second.
+#include <cmath>
+
+#include "abi.h"
+#include "threads.h"
+
+namespace {
+
+// What cancels down to this share of itself is computed again without cancellation.
+constexpr double SAFE = 9.5367431640625e-07;  // 2^-20
+
+GC_INLINE double near_sign(double v_norm, double w_norm, double product) {
+    return 2 * v_norm >= w_norm ? std::copysign(1.0, product) : 0.0;
+}
+
+GC_INLINE double positive(double norm) { return norm + (norm == 0 ? 1.0 : 0.0); }
+
+// factor in two halves whose products with a float32 number are exact.
+GC_INLINE void halves(double factor, double& high, double& low) {
+    double shifted = factor * 16777217.0;
+    high = shifted - (shifted - factor);
+    low = factor - high;
+}
+
+struct Rows {
+    const float* data;
+    int64_t ld;
+    const float* row(int64_t i) const { return data + i * ld; }
+};
+
+}  // namespace
+
+GC_CLONES void gc_row_norms(Rows x, int64_t d, int64_t begin, int64_t end, double* out) {
+    for (int64_t i = begin; i < end; ++i) {
+        const float* a = x.row(i);
+        double total = 0;
+#pragma omp simd reduction(+ : total)
+        for (int64_t k = 0; k < d; ++k) total += (double)a[k] * (double)a[k];
+        out[i] = std::sqrt(total);
+    }
+}
+
+GC_CLONES void gc_row_scaled(Rows x, int64_t d, int64_t begin, int64_t end, const double* factor,
+                             float* out) {
+    for (int64_t i = begin; i < end; ++i) {
+        const float* a = x.row(i);
+        float* o = out + i * d;
+        const double f = factor[i];
+#pragma omp simd
+        for (int64_t k = 0; k < d; ++k) o[k] = (float)(f * (double)a[k]);
+    }
+}
+
+GC_CLONES void gc_row_map(Rows g, Rows x, int64_t d, int64_t begin, int64_t end, const double* f,
+                          const double* factor, float* out, double* product) {
+    for (int64_t i = begin; i < end; ++i) {
+        const float *u = g.row(i), *a = x.row(i);
+        float* o = out + i * d;
+        double along = 0;
+#pragma omp simd reduction(+ : along)
+        for (int64_t k = 0; k < d; ++k) along += (double)u[k] * (double)a[k];
+        product[i] = along;
+        const double p = f[i], q = factor[i] * along;
+#pragma omp simd
+        for (int64_t k = 0; k < d; ++k) o[k] = (float)(p * (double)u[k] + q * (double)a[k]);
+    }
+}
+
+GC_CLONES void gc_row_difference(Rows x, Rows y, int64_t d, int64_t n, int64_t begin, int64_t end,
+                                 bool ends, double* out) {
+    for (int64_t i = begin; i < end; ++i) {
+        const float *a = x.row(i), *b = y.row(i);
+        double dd = 0, xx = 0, yy = 0;
+#pragma omp simd reduction(+ : dd, xx, yy)
+        for (int64_t k = 0; k < d; ++k) {
+            double u = a[k], v = b[k], t = u - v;
+            dd += t * t;
+            xx += u * u;
+            yy += v * v;
+        }
+        out[i] = std::sqrt(dd);
+        if (ends) {
+            out[n + i] = std::sqrt(xx);
+            out[2 * n + i] = std::sqrt(yy);
+        }
+    }
+}
+
+// a x + e (x - y) and b y - e (x - y).
+GC_CLONES void gc_row_pull(Rows x, Rows y, int64_t d, int64_t n, int64_t begin, int64_t end,
+                           const double* factors, bool ends, float* grad_x, float* grad_y) {
+    for (int64_t i = begin; i < end; ++i) {
+        const float *a = x.row(i), *b = y.row(i);
+        const double e = factors[i];
+        const double fa = ends ? factors[n + i] : 0.0, fb = ends ? factors[2 * n + i] : 0.0;
+        if (grad_x) {
+            float* o = grad_x + i * d;
+#pragma omp simd
+            for (int64_t k = 0; k < d; ++k)
+                o[k] = (float)(fa * (double)a[k] + e * ((double)a[k] - (double)b[k]));
+        }
+        if (grad_y) {
+            float* o = grad_y + i * d;
+#pragma omp simd
+            for (int64_t k = 0; k < d; ++k)
+                o[k] = (float)(fb * (double)b[k] - e * ((double)a[k] - (double)b[k]));
+        }
+    }
+}
+
+namespace {
+
+// t[k] = v - m w without its part along w, for w of norm `norm` and along = <v - m w, w^>; the
+// part is taken off twice, the second time with what the first has left.
+GC_INLINE void across(const float* v, const float* w, int64_t d, double m, double norm,
+                      double along, double* t) {
+    double high, low, left = 0;
+    const double inverse = 1.0 / norm;
+    halves(along / norm, high, low);
+#pragma omp simd reduction(+ : left)
+    for (int64_t k = 0; k < d; ++k) {
+        double b = w[k], rest = ((double)v[k] - m * b) - high * b - low * b;
+        t[k] = rest;
+        left += rest * b;
+    }
+    left *= inverse * inverse;
+#pragma omp simd
+    for (int64_t k = 0; k < d; ++k) t[k] -= left * (double)w[k];
+}
+
+}  // namespace
+
+// |x|, |y|, <x, y>, <x - m y, x>, <x - m y, y^>, |T(x, y)|; buffer: d numbers.
+GC_CLONES void gc_row_polar(Rows x, Rows y, int64_t d, int64_t n, int64_t begin, int64_t end,
+                            double* out, double* buffer) {
+    for (int64_t i = begin; i < end; ++i) {
+        const float *a = x.row(i), *b = y.row(i);
+        double xx = 0, yy = 0, xy = 0;
+#pragma omp simd reduction(+ : xx, yy, xy)
+        for (int64_t k = 0; k < d; ++k) {
+            double u = a[k], v = b[k];
+            xx += u * u;
+            yy += v * v;
+            xy += u * v;
+        }
+        const double nx = std::sqrt(xx), ny = std::sqrt(yy), m = near_sign(nx, ny, xy);
+        const double cosine = xy / positive(nx) / positive(ny), sine2 = (1 - cosine) * (1 + cosine);
+        double step_x = xx - m * xy, step_y = xy / positive(ny) - m * ny;
+        double length = nx * std::sqrt(sine2 > 0 ? sine2 : (sine2 == sine2 ? 0.0 : sine2));
+        if (sine2 < SAFE) {
+            double sx = 0, sy = 0, tt = 0;
+#pragma omp simd reduction(+ : sx, sy)
+            for (int64_t k = 0; k < d; ++k) {
+                double t = (double)a[k] - m * (double)b[k];
+                sx += t * (double)a[k];
+                sy += t * (double)b[k];
+            }
+            step_x = sx;
+            step_y = sy / positive(ny);
+            across(a, b, d, m, positive(ny), step_y, buffer);
+#pragma omp simd reduction(+ : tt)
+            for (int64_t k = 0; k < d; ++k) tt += buffer[k] * buffer[k];
+            length = std::sqrt(tt);
+        }
+        const double values[6] = {nx, ny, xy, step_x, step_y, length};
+        for (int f = 0; f < 6; ++f) out[f * n + i] = values[f];
+    }
+}
+
+namespace {
+
+// p w^ + q T(v, w) into o.
+GC_INLINE void polar_pull(const float* w, const float* v, int64_t d, double norm, double m,
+                          double along, double p, double q, double turned, float* o,
+                          double* buffer) {
+    const double whole = along + m * norm, unit = 1.0 / positive(norm);
+    const double size = std::hypot(p, q * turned), parts = std::fabs(q) * std::hypot(whole, turned);
+    if (size < SAFE * parts) {
+        across(v, w, d, m, positive(norm), along, buffer);
+#pragma omp simd
+        for (int64_t k = 0; k < d; ++k) o[k] = (float)(q * buffer[k] + p * (unit * (double)w[k]));
+        return;
+    }
+    const double own = (p - q * whole) * unit;
+#pragma omp simd
+    for (int64_t k = 0; k < d; ++k) o[k] = (float)(own * (double)w[k] + q * (double)v[k]);
+}
+
+}  // namespace
+
+// p x^ + q T(y, x) and r y^ + s T(x, y), from the six rows of gc_row_polar.
+GC_CLONES void gc_row_polar_pull(Rows x, Rows y, int64_t d, int64_t n, int64_t begin, int64_t end,
+                                 const double* polar, const double* factors, float* grad_x,
+                                 float* grad_y, double* buffer) {
+    for (int64_t i = begin; i < end; ++i) {
+        const double nx = polar[i], ny = polar[n + i], xy = polar[2 * n + i],
+                     step_x = polar[3 * n + i], along_y = polar[4 * n + i],
+                     across_x = polar[5 * n + i];
+        const double near_x = near_sign(ny, nx, xy), near_y = near_sign(nx, ny, xy);
+        // <y - m x, x^>, which is that of x - m y but for signs where m is the same.
+        const double along_x = near_x * near_y != 0 ? -near_x * step_x / positive(nx)
+                                                    : xy / positive(nx) - near_x * nx;
+        const double across_y = across_x / positive(nx) * ny;
+        if (grad_x)
+            polar_pull(x.row(i), y.row(i), d, nx, near_x, along_x, factors[i], factors[n + i],
+                       across_y, grad_x + i * d, buffer);
+        if (grad_y)
+            polar_pull(y.row(i), x.row(i), d, ny, near_y, along_y, factors[2 * n + i],
+                       factors[3 * n + i], across_x, grad_y + i * d, buffer);
+    }
+}
+
+GC_EXPORT int manifolds_row_norms(int64_t threads, int64_t n, int64_t d, const float* x, int64_t ldx,
+                                  double* out) {
+    shares(n, threads, [&](int64_t begin, int64_t end, int64_t) {
+        gc_row_norms({x, ldx}, d, begin, end, out);
+    });
+    return 0;
+}
+
+GC_EXPORT int manifolds_row_scaled(int64_t threads, int64_t n, int64_t d, const float* x,
+                                   int64_t ldx, const double* factor, float* out) {
+    shares(n, threads, [&](int64_t begin, int64_t end, int64_t) {
+        gc_row_scaled({x, ldx}, d, begin, end, factor, out);
+    });
+    return 0;
+}
+
+GC_EXPORT int manifolds_row_map(int64_t threads, int64_t n, int64_t d, const float* g, int64_t ldg,
+                                const float* x, int64_t ldx, const double* f, const double* k,
+                                float* out, double* product) {
+    shares(n, threads, [&](int64_t begin, int64_t end, int64_t) {
+        gc_row_map({g, ldg}, {x, ldx}, d, begin, end, f, k, out, product);
+    });
+    return 0;
+}
+
+GC_EXPORT int manifolds_row_difference(int64_t threads, int64_t n, int64_t d, const float* x,
+                                       int64_t ldx, const float* y, int64_t ldy, int64_t ends,
+                                       double* out) {
+    shares(n, threads, [&](int64_t begin, int64_t end, int64_t) {
+        gc_row_difference({x, ldx}, {y, ldy}, d, n, begin, end, ends != 0, out);
+    });
+    return 0;
+}
+
+GC_EXPORT int manifolds_row_pull(int64_t threads, int64_t n, int64_t d, const float* x, int64_t ldx,
+                                 const float* y, int64_t ldy, const double* factors, int64_t ends,
+                                 float* grad_x, float* grad_y) {
+    shares(n, threads, [&](int64_t begin, int64_t end, int64_t) {
+        gc_row_pull({x, ldx}, {y, ldy}, d, n, begin, end, factors, ends != 0, grad_x, grad_y);
+    });
+    return 0;
+}
+
+// buffer: threads * d numbers.
+GC_EXPORT int manifolds_row_polar(int64_t threads, int64_t n, int64_t d, const float* x, int64_t ldx,
+                                  const float* y, int64_t ldy, double* out, double* buffer) {
+    shares(n, threads, [&](int64_t begin, int64_t end, int64_t me) {
+        gc_row_polar({x, ldx}, {y, ldy}, d, n, begin, end, out, buffer + me * d);
+    });
+    return 0;
+}
+
+GC_EXPORT int manifolds_row_polar_pull(int64_t threads, int64_t n, int64_t d, const float* x,
+                                       int64_t ldx, const float* y, int64_t ldy,
+                                       const double* polar, const double* factors, float* grad_x,
+                                       float* grad_y, double* buffer) {
+    shares(n, threads, [&](int64_t begin, int64_t end, int64_t me) {
+        gc_row_polar_pull({x, ldx}, {y, ldy}, d, n, begin, end, polar, factors, grad_x, grad_y,
+                          buffer + me * d);
+    });
+    return 0;
+}
