@@ -9,7 +9,7 @@ from torch import Tensor
 
 from manifolds import doubleword as dw
 from manifolds.doubleword import Wide
-from manifolds.hyperboloid import exterior_angle, exponential, logarithm, transport
+from manifolds.hyperboloid import exponential, exterior_angle, logarithm, transport
 from manifolds.polar import hyperbolic_q
 
 # Two words less a few bits: 2^-53 (2^-24) squared, times 2^4.
