@@ -176,18 +176,24 @@ class Built:
     seconds: float
 
 
-def build_cpp(folder: Path | None = None) -> Built:
+def cpp_sources() -> list[Path]:
+    """Every source of the C++ library."""
+    return sorted(CSRC.glob("*.cpp"))
+
+
+def build_cpp(folder: Path | None = None, *, prebuilt: bool = True) -> Built:
     """The C++ library of `csrc/*.cpp`: bundled, cached or compiled now.
 
     Args:
         folder: the cache; `cache_folder()` if None.
+        prebuilt: whether a bundled library will do.
 
     Raises:
         BuildError: no library, and none can be made; with the reason.
     """
-    sources = sorted(CSRC.glob("*.cpp"))
+    sources = cpp_sources()
     ready = bundled("cpp", sources)
-    if ready.is_file():
+    if prebuilt and ready.is_file():
         return Built(ready, "bundled with the package", 0.0)
     compiler = find_compiler()
     key = hashlib.sha256(

@@ -94,12 +94,20 @@ def open_library(built: Built) -> Library:
     return Library(handle, isa, built)
 
 
+def _open_any() -> Library:
+    try:
+        return open_library(build_cpp())
+    except BuildError:
+        # A wheel from elsewhere may carry a library that does not load here.
+        return open_library(build_cpp(prebuilt=False))
+
+
 def load() -> Library | None:
     """The C++ library, built at first use; None where there is none (`missing` says why)."""
     with _lock:
         if "cpp" not in _state:
             try:
-                _state["cpp"] = open_library(build_cpp())
+                _state["cpp"] = _open_any()
             except BuildError as error:
                 _state["cpp"] = str(error)
         state = _state["cpp"]
