@@ -2,7 +2,7 @@
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -137,6 +137,9 @@ class RiemannianAdam(geoopt.optim.RiemannianAdam):
 
         Args:
             closure: computes the loss and its gradients, and returns it.
+
+        Raises:
+            RuntimeError: a gradient is sparse.
         """
         loss = None
         if closure is not None:
@@ -147,18 +150,19 @@ class RiemannianAdam(geoopt.optim.RiemannianAdam):
         return loss
 
     def _step(self) -> None:
+        if any(p.grad.is_sparse for p, _ in _learned(self.param_groups)):
+            raise RuntimeError(
+                "RiemannianAdam: a gradient is sparse; use geoopt.optim.SparseRiemannianAdam, or "
+                "nn.Embedding(sparse=False)"
+            )
         ordinary, points, curvature = self._sorted()
         slopes = self._slopes(points, curvature)
-        for group in ordinary:
-            for p in group["params"]:
-                if p.grad is not None:
-                    p.mul_(1 - group["lr"] * group["weight_decay"])
+        for p, factor in _decays(ordinary):
+            p.mul_(factor)
         self._adam(ordinary + points)
-        for group in points:
-            if group["weight_decay"]:
-                learned = [p for p in group["params"] if p.grad is not None]
-                for entry in self._stored(learned):
-                    decay_(entry, 1 - group["lr"] * group["weight_decay"])
+        for p, factor in _decays(points):
+            for entry in self._stored([p]):
+                decay_(entry, factor)
 
         # Points without a gradient in this step follow c too.
         held = [
@@ -203,16 +207,13 @@ class RiemannianAdam(geoopt.optim.RiemannianAdam):
 
     def _slopes(self, points: Groups, curvature: Groups) -> dict[Tensor, Tensor]:
         """The gradients of curvatures along their step, in which points follow (`moves.slope`)."""
-        slopes = {p: p.grad.clone() for g in curvature for p in g["params"] if p.grad is not None}
-        for group in points:
-            for p in group["params"]:
-                if p.grad is None:
-                    continue
-                gradients = stored(p.manifold, p.grad, None)
-                for entry, gradient in zip(self._stored([p]), gradients, strict=True):
-                    log_c = _log_c(entry)
-                    if log_c in slopes:
-                        slopes[log_c] += slope(entry, gradient.points)
+        slopes = {p: p.grad.clone() for p, _ in _learned(curvature)}
+        for p, _ in _learned(points):
+            gradients = stored(p.manifold, p.grad, None)
+            for entry, gradient in zip(self._stored([p]), gradients, strict=True):
+                log_c = _log_c(entry)
+                if log_c in slopes:
+                    slopes[log_c] += slope(entry, gradient.points)
         return slopes
 
     def _adam(self, groups: Groups) -> None:
@@ -228,7 +229,7 @@ class RiemannianAdam(geoopt.optim.RiemannianAdam):
         return [
             entry
             for p in points
-            for entry in stored(p.manifold, p.detach(), self.state[p].get("exp_avg"))
+            for entry in stored(p.manifold, p.detach(), self.state.get(p, {}).get("exp_avg"))
         ]
 
     def _manifolds(self) -> list[nn.Module]:
@@ -249,6 +250,21 @@ class RiemannianAdam(geoopt.optim.RiemannianAdam):
                 prefix = f"{path}." if path else ""
                 touched |= {prefix + name: bound for name, bound in part.apply_bounds_().items()}
         return touched
+
+
+def _learned(groups: Groups) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """The parameters that have a gradient, each with its group."""
+    for group in groups:
+        for p in group["params"]:
+            if p.grad is not None:
+                yield p, group
+
+
+def _decays(groups: Groups) -> Iterator[tuple[Any, float]]:
+    """The parameters that decay in this step, each with its factor."""
+    for p, group in _learned(groups):
+        if group["weight_decay"]:
+            yield p, 1 - group["lr"] * group["weight_decay"]
 
 
 def _log_c(entry: Stored) -> Tensor | None:

@@ -1,10 +1,11 @@
 """Moves of stored points along radial geodesics: decay, radius cap, change of curvature.
 
-Each keeps a point's momentum in the frame that is parallel along that geodesic. Everything is
-computed in float64 where the device has it, so that a move leaves one rounding in the point.
+Each keeps a point's momentum in the frame that is parallel along that geodesic. Points are computed
+in float64 where the device has it, so that a move leaves one rounding in them.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,12 +30,15 @@ class Stored:
     points: Tensor
     momentum: Tensor | None
 
-    def move_(self, points: Tensor, momentum: Tensor | None) -> None:
-        """Write new points and the momentum there."""
+    def move_(self, points: Tensor, momentum: Tensor | None = None) -> None:
+        """Write new points; the momentum goes there along geodesics unless it is given."""
         # The narrower dtype may round a point off the manifold.
-        self.points.copy_(self.manifold.projx(points.to(self.points.dtype)))
-        if self.momentum is not None and momentum is not None:
+        new = self.manifold.projx(points.to(self.points.dtype))
+        if self.momentum is not None:
+            if momentum is None:
+                momentum = self.manifold.transp(self.points, new, self.momentum)
             self.momentum.copy_(momentum)
+        self.points.copy_(new)
 
 
 def stored(manifold: Manifold, points: Tensor, momentum: Tensor | None) -> list[Stored]:
@@ -43,7 +47,8 @@ def stored(manifold: Manifold, points: Tensor, momentum: Tensor | None) -> list[
         return [Stored(manifold, points, momentum)]
     parts = manifold.split(points)
     momenta = [None] * len(parts) if momentum is None else manifold.split(momentum)
-    rows = zip(manifold.factors, parts, momenta, strict=True)
+    factors: Any = manifold.factors
+    rows = zip(factors, parts, momenta, strict=True)
     return [entry for factor, part, m in rows for entry in stored(factor, part, m)]
 
 
@@ -53,10 +58,8 @@ def _wide(t: Tensor) -> Tensor:
 
 def decay_(entry: Stored, factor: float) -> None:
     """Move points toward the root: x = exp_0(factor log_0(x))."""
-    m, x = entry.manifold, _wide(entry.points)
-    points = m.expmap0(factor * m.logmap0(x))
-    v = None if entry.momentum is None else m.transp(x, points, _wide(entry.momentum))
-    entry.move_(points, v)
+    m = entry.manifold
+    entry.move_(m.expmap0(factor * m.logmap0(_wide(entry.points))))
 
 
 def cap_(entry: Stored, max_radius: float) -> int:
@@ -67,18 +70,13 @@ def cap_(entry: Stored, max_radius: float) -> int:
     m = entry.manifold
     if not isinstance(m, CurvedManifold):
         return 0
-    x = _wide(entry.points)
-    radius = (m.c.detach().sqrt() * m.dist0(x)).unsqueeze(-1)
+    radius = (m.c.detach().sqrt() * m.dist0(entry.points)).unsqueeze(-1)
     far = radius > max_radius * (1 + _SLACK)
     count = int(far.sum())
-    if count == 0:
-        return 0
-    inside = torch.where(far, m.expmap0(m.logmap0(x) * (max_radius / radius)), x)
-    v = None
-    if entry.momentum is not None:
-        v = _wide(entry.momentum)
-        v = torch.where(far, m.transp(x, inside, v), v)
-    entry.move_(inside, v)
+    if count:
+        x = _wide(entry.points)
+        inside = m.expmap0(m.logmap0(x) * (max_radius / radius.to(x)))
+        entry.move_(torch.where(far, inside, x))
     return count
 
 
@@ -96,24 +94,23 @@ class Held:
 
 def hold(entry: Stored) -> Held:
     """Take the coordinates of points before c changes."""
-    m, x = entry.manifold, _wide(entry.points)
-    v = None if entry.momentum is None else _wide(entry.momentum)
+    m, x, v = entry.manifold, entry.points, entry.momentum
     if v is not None and m.curvature_sign < 0:
         unit, root = _unit(m, x)
         v = unit * m.transp(x, root, v)
-    return Held(entry, m.c.detach().to(x).clone(), _coordinates(m, x), v)
+    return Held(entry, m.c.detach().clone(), _coordinates(m, _wide(x)), v)
 
 
 def release_(held: Held) -> None:
     """Put the points to where the new c has their coordinates; nothing if c is the old one."""
-    m, v = held.entry.manifold, held.momentum
-    if bool(m.c.to(held.c) == held.c):
+    entry, m, v = held.entry, held.entry.manifold, held.momentum
+    if bool(m.c == held.c):
         return
     points = _from_coordinates(m, held.coordinates)
     if v is not None and m.curvature_sign < 0:
         unit, root = _unit(m, v)
-        v = m.transp(root, points, v / unit)
-    held.entry.move_(points, v)
+        v = m.transp(root, m.projx(points.to(entry.points.dtype)), v / unit)
+    entry.move_(points, v)
 
 
 def slope(entry: Stored, gradient: Tensor) -> Tensor:

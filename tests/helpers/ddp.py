@@ -49,7 +49,7 @@ def main(rank: int, world: int, folder: Path) -> None:
         )
         wrapped = nn.parallel.DistributedDataParallel(model)
     optimizer = RiemannianAdam(model, lr=0.05, weight_decay=0.01)
-    for _ in range(5):
+    for _ in range(3):
         optimizer.zero_grad()
         wrapped(rows).backward()
         clip_grad_norm_(model.parameters(), 3.0)

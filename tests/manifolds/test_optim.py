@@ -131,8 +131,8 @@ def test_one_optimizer_steps_all_kinds(name):
     before = {n: p.detach().clone() for n, p in model.named_parameters()}
     target = target_for(model)
     start = model.loss(target).item()
-    run(model, RiemannianAdam(model, lr=0.2, weight_decay=0.01), 15)
-    assert model.loss(target).item() < 0.2 * start
+    run(model, RiemannianAdam(model, lr=0.3, weight_decay=0.01), 8)
+    assert model.loss(target).item() < 0.3 * start
     assert model.manifold.check_point(model.points)
     for n, p in model.named_parameters():
         assert not torch.equal(p, before[n]) or n.endswith(("bilinear.bias", "norm.bias")), n
@@ -169,8 +169,8 @@ def test_with_geoopts_settings_points_move_as_geoopts(name):
         (RiemannianAdam, {"point_eps": 1e-8, "max_radius": None}),
     ):
         x = geoopt.ManifoldParameter(start.clone(), manifold=m)
-        steps = optimizer([x], lr=0.05, amsgrad=True, stabilize=3, **options)
-        for _ in range(10):
+        steps = optimizer([x], lr=0.05, amsgrad=True, stabilize=2, **options)
+        for _ in range(5):
             steps.zero_grad()
             m.dist2(x, target).sum().backward()
             steps.step()
@@ -218,6 +218,17 @@ def test_step_hooks_run_once_beside_geoopts_own():
     assert seen == ["post"]
 
 
+def test_a_sparse_gradient_is_refused_before_anything_moves():
+    m = Lorentz(learnable=True)
+    embedding = nn.Embedding(4, 2, sparse=True)
+    embedding.weight = geoopt.ManifoldParameter(torch.ones(4, 2), manifold=m)
+    optimizer = RiemannianAdam([embedding.weight, m.log_c], weight_decay=0.1)
+    m.dist0(embedding(torch.tensor([1]))).sum().backward()
+    with pytest.raises(RuntimeError, match="SparseRiemannianAdam"):
+        optimizer.step()
+    assert torch.equal(embedding.weight, torch.ones(4, 2)) and m.c.item() == 1
+
+
 # --- decay, cap ---
 
 
@@ -233,9 +244,9 @@ def test_decay_shortens_logmap0_and_keeps_the_momentums_length(manifold):
 
     momentum = optimizer.state[x]["exp_avg"]
     momentum.copy_(manifold.proju(x.detach(), torch.randn_like(x)))
-    (entry,) = stored(manifold, x.detach(), momentum)
     length = manifold.norm(x.detach(), momentum)
-    decay_(entry, 0.9)
+    for entry in stored(manifold, x.detach(), momentum):
+        decay_(entry, 0.9)
     assert_close(manifold.norm(x.detach(), momentum), length, rtol=1e-11, atol=1e-12)
     assert manifold.check_vector(x.detach(), momentum)
 
@@ -284,8 +295,7 @@ def test_a_loss_that_flees_ends_at_the_cap():
 # --- curvature ---
 
 
-@pytest.mark.parametrize("sign", [-1.0, 1.0])
-@pytest.mark.parametrize("c", [0.1, 1.0, 10.0])
+@pytest.mark.parametrize(("c", "sign"), [(0.1, 1.0), (1.0, -1.0), (10.0, 1.0)])
 @pytest.mark.parametrize("name", CURVED)
 def test_points_keep_their_logmap0_when_c_changes(name, c, sign):
     torch.manual_seed(0)

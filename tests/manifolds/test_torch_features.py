@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import ddp
 import geoopt
 import pytest
 import torch
@@ -46,11 +47,11 @@ def points(m, dtype=torch.float64):
 # --- torch.compile ---
 
 
-def test_operations_compile_into_one_graph():
-    found = json.loads(output(start("compiled.py", "eager", "dist", "expmap0")))
+def test_distances_compile_into_one_graph():
+    found = json.loads(output(start("compiled.py", "eager", "dist")))
     assert set(found) == set(SPACES)
     for name, differences in found.items():
-        assert set(differences) == {"dist", "expmap0", "gradient of x", "gradient of y"}
+        assert set(differences) == {"dist", "gradient of x", "gradient of y"}
         assert not any(differences.values()), (name, differences)
 
 
@@ -177,8 +178,9 @@ def test_copies_hold_the_same_points_on_their_own_manifold(name, how):
 
 
 def test_two_processes_train_the_points_of_one(tmp_path):
-    runs = [start("ddp.py", rank, world, tmp_path) for rank, world in ((0, 1), (0, 2), (1, 2))]
-    for process in runs:
+    pair = [start("ddp.py", rank, 2, tmp_path) for rank in range(2)]
+    ddp.main(0, 1, tmp_path)
+    for process in pair:
         output(process)
     alone, first, second = (torch.load(tmp_path / f"{n}.pt") for n in ("1-0", "2-0", "2-1"))
     assert {key.split(".")[1] for key in alone if key.startswith("points.")} == set(SPACES)
