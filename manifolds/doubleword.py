@@ -140,7 +140,10 @@ def norm(x: Tensor) -> Wide:
 
 
 def across(v: Wide | Tensor, x: Tensor) -> Wide:
-    """v minus its part along x (the whole of v where x is 0); error about eps^2 |v|."""
+    """v minus its part along x (all of v where x is 0); error about eps^2 |v|.
+
+    What is no longer than that error is 0, so that v along x has nothing across it.
+    """
     v = wide(v, x) if isinstance(v, Tensor) else v
     power = power_above(v.high)
     unit, small = x / power_above(x), v.scaled(1 / power)
@@ -149,7 +152,10 @@ def across(v: Wide | Tensor, x: Tensor) -> Wide:
     # What rounding left along x goes too: all of it where v and x lie on one axis.
     left = (rest.high * unit).sum(-1, keepdim=True)
     left = torch.where(square.high == 0, torch.zeros_like(left), left / square.high)
-    return (rest - left * unit).scaled(power)
+    rest = rest - left * unit
+    noise = 8 * torch.finfo(x.dtype).eps ** 2 * small.high.norm(dim=-1, keepdim=True)
+    nothing = rest.high.norm(dim=-1, keepdim=True) <= noise
+    return Wide(_zeroed(rest.high, nothing), _zeroed(rest.low, nothing)).scaled(power)
 
 
 class _Grafted(torch.autograd.Function):
