@@ -10,7 +10,9 @@ from torch import Tensor
 
 from manifolds.arguments import holds, prepare
 from manifolds.models import Space
-from manifolds.numerics import sinc, sinhc
+from manifolds.numerics import safe_sqrt, sinc, sinhc
+
+_POLE = 1e-8
 
 
 def normal(
@@ -79,7 +81,7 @@ def log_density(space: Space, x: Tensor, mean: Tensor | None, std: float | Tenso
     in n dimensions (equation 11, with a common std); z/z where space is flat. On the sphere it is
     sin(z)/z, and the sum runs over all vectors that exp takes to x, of lengths |z + 2 pi k|: where
     more than 1e-17 of the mass lies beyond the antipode the density has a pole there and one at the
-    mean, of finite mass, and is evaluated no nearer to them than 1e-16.
+    mean, of finite mass; it is evaluated no nearer to them than 1e-8 rad.
 
     Raises:
         ValueError: x and mean do not fit, or std is not positive or does not broadcast.
@@ -93,16 +95,18 @@ def log_density(space: Space, x: Tensor, mean: Tensor | None, std: float | Tenso
     if not holds(torch.as_tensor(spread) > 0):
         raise ValueError(f"{op}: std must be positive, got {std}")
     # In the work dtype: a root rounded to float32 is not that of the sphere or the half-space.
-    like = {"dtype": points[0].dtype, "device": points[0].device}
-    base = points[1] if mean is not None else space.origin(x.shape[-1:], **like)
+    dtype, device = points[0].dtype, points[0].device
+    base = points[1] if mean is not None else space.origin(x.shape[-1:], dtype=dtype, device=device)
     n = x.shape[-1] - space.codim
-    constant = n * torch.log(torch.as_tensor(spread * math.sqrt(2 * math.pi)).to(points[0]))
+    constant = n * torch.log(
+        torch.as_tensor(spread, dtype=dtype, device=device) * math.sqrt(2 * math.pi)
+    )
     distance2 = space.dist2(base, points[0])
     gauss = -distance2 / (2 * spread**2)
     if space.curvature_sign == 0:
         return (gauss - constant).to(out)
     root_c = space.c.to(points[0]).sqrt()
-    z = root_c * space.dist(base, points[0])
+    z = root_c * safe_sqrt(distance2)
     if space.curvature_sign < 0:
         return (gauss - constant - (n - 1) * torch.log(sinhc(z))).to(out)
     first = gauss - (n - 1) * torch.log(sinc(z))
@@ -111,7 +115,7 @@ def log_density(space: Space, x: Tensor, mean: Tensor | None, std: float | Tenso
     terms = [first]
     for k in (k for k in range(-turns, turns + 1) if k):
         length = z + 2 * math.pi * k
-        pole = torch.log(torch.sin(z).clamp_min(1e-16))
+        pole = torch.log(torch.sin(z).clamp_min(_POLE))
         terms.append(
             -((length / root_c / spread) ** 2) / 2 + (n - 1) * (torch.log(length.abs()) - pole)
         )

@@ -3,6 +3,9 @@
 Laws draw points of d = 4 (`drawing.DIM`): that is what the product has.
 """
 
+from collections.abc import Iterator
+
+import jaxtyping
 import pytest
 import torch
 
@@ -21,3 +24,11 @@ def manifold(request: pytest.FixtureRequest) -> Manifold:
     if name == "product":
         return Product([Lorentz(c=2.0), Sphere(c=0.5)], dims=[2, 2]).double()
     return (MANIFOLDS[name]() if c is None else MANIFOLDS[name](c=c)).double()
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """What a user sees: shapes and types not enforced by the test runner's jaxtyping hook."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

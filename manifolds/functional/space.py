@@ -28,7 +28,6 @@ class Operations:
     codim: int
     c: Tensor
     origin: Callable[..., Tensor]
-    dist: Callable[..., Tensor]
     dist2: Callable[..., Tensor]
     norm: Callable[..., Tensor]
     proju: Callable[..., Tensor]
