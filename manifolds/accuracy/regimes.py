@@ -29,7 +29,7 @@ class Regime:
     kind: str
     r: float
     """Geodesic radius in units of 1/sqrt(c)."""
-    limit: float
+    limit: float | int
     """In units of eps."""
     curvatures: tuple[float, ...] = CURVATURES
 
@@ -55,9 +55,9 @@ class Rows:
     """Comma separated."""
     float32: Radii
     float64: Radii
-    value: float | None = None
-    gradient: float | None = None
-    second: float | None = None
+    value: float | int | None = None
+    gradient: float | int | None = None
+    second: float | int | None = None
     curvatures: tuple[float, ...] = CURVATURES
 
     def regimes(self) -> list[Regime]:
