@@ -48,7 +48,7 @@ def digits(count: int = DIGITS) -> Iterator[None]:
         yield
 
 
-def number(x: float | int) -> Number:
+def number(x: Number) -> Number:
     """The exact value of a float."""
     return mpmath().mpf(x)
 

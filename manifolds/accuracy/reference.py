@@ -60,7 +60,7 @@ def angle_between(u: Vector, v: Vector) -> Number:
 class Flat:
     """Euclidean space."""
 
-    def __init__(self, c: float) -> None:
+    def __init__(self, c: Number) -> None:
         self.c = number(0)
 
     def root(self, dim: int) -> Vector:
@@ -98,7 +98,7 @@ class Flat:
 class Round:
     """The sphere of radius R = 1/sqrt(c); points are taken by their direction."""
 
-    def __init__(self, c: float) -> None:
+    def __init__(self, c: Number) -> None:
         self.c = number(c)
         self.size = 1 / mpmath().sqrt(self.c)
 
@@ -143,7 +143,7 @@ class Round:
 class Hyperboloid:
     """<x, x>_L = -1/c in Minkowski space; the chart is the space part, time follows."""
 
-    def __init__(self, c: float) -> None:
+    def __init__(self, c: Number) -> None:
         self.c = number(c)
 
     def root(self, dim: int) -> Vector:
@@ -211,7 +211,7 @@ class Hyperboloid:
 class Ball:
     """c|x|^2 < 1 with the metric 4/(1 - c|x|^2)^2, by Möbius addition."""
 
-    def __init__(self, c: float) -> None:
+    def __init__(self, c: Number) -> None:
         self.c = number(c)
         self.root_c = mpmath().sqrt(self.c)
 
