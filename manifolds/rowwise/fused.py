@@ -118,7 +118,7 @@ class _Value(torch.autograd.Function):
 
     @staticmethod
     def vmap(
-        info: Any, in_dims: tuple[int | None, ...], call: _Call, c: Tensor, *points: Tensor
+        info: Any, in_dims: tuple[Any, ...], call: _Call, c: Tensor, *points: Tensor
     ) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
         batch = info.batch_size
         stacked = [_first(p, d, batch) for p, d in zip(points, in_dims[2:], strict=True)]
@@ -162,7 +162,7 @@ class _Gradient(torch.autograd.Function):
     @staticmethod
     def vmap(
         info: Any,
-        in_dims: tuple[int | None, ...],
+        in_dims: tuple[Any, ...],
         call: _Call,
         needs: tuple[bool, ...],
         c: Tensor,
