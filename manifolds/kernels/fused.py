@@ -134,20 +134,45 @@ def forward(
         return out, 0
     ready = prepare(library, kind, x, y, c)
     left, right = ready.scaled
-    repaired = torch.zeros((), dtype=torch.int64)
+    repaired = 0
     for rows in _bands(*out.shape):
-        part = out[rows]
-        torch.mm(left[rows], right.T, out=part)
-        library.call(
-            "manifolds_forward",
-            ctypes.byref(ready.problem),
-            rows.start,
-            part.shape[0],
-            part,
-            part.stride(0),
-            repaired,
-        )
-    return out, int(repaired)
+        torch.mm(left[rows], right.T, out=out[rows])
+        repaired += epilogue(ready, rows.start, out[rows])
+    return out, repaired
+
+
+def epilogue(ready: Prepared, first: int, out: Tensor) -> int:
+    """Turns products of the rows from `first` on into results, in place.
+
+    Gives the number of pairs computed from differences.
+    """
+    repaired = torch.zeros((), dtype=torch.int64)
+    ready.library.call(
+        "manifolds_forward", ctypes.byref(ready.problem), first, out.shape[0], out, out.stride(0),
+        repaired,
+    )  # fmt: skip
+    return int(repaired)
+
+
+def weights_of(
+    ready: Prepared,
+    first: int,
+    distances: Tensor,
+    grad: Tensor,
+    out: Tensor,
+    sums: tuple[Tensor, ...],
+    curvature: bool,
+) -> int:
+    """Weights of the gradient products for rows from `first` on, into `out`; close pairs are NaN.
+
+    Adds to the sums (x weight, x extra, y weight, y extra, c) and gives the number of close pairs.
+    """
+    close = torch.zeros((), dtype=torch.int64)
+    ready.library.call(
+        "manifolds_backward", ctypes.byref(ready.problem), int(curvature), first, out.shape[0],
+        distances, distances.stride(0), grad, grad.stride(0), out, out.stride(0), *sums, close,
+    )  # fmt: skip
+    return int(close)
 
 
 def backward(
@@ -174,20 +199,14 @@ def backward(
     grad, distances = _rows(grad), _rows(distances)
     bands = _bands(n, m)
     weights = torch.empty(bands[0].stop, m)
-    sums = torch.zeros(2 * n + 2 * m + 1, dtype=torch.float64)
-    x_weight, x_extra, y_weight, y_extra, by_c = sums.split([n, n, m, m, 1])
-    close = torch.zeros((), dtype=torch.int64)
+    sums = torch.zeros(2 * n + 2 * m + 1, dtype=torch.float64).split([n, n, m, m, 1])
+    x_weight, x_extra, y_weight, y_extra, by_c = sums
     problem = ctypes.byref(ready.problem)
     for rows in bands:
         size = rows.stop - rows.start
         part, of = weights[:size], grad[rows]
-        close.zero_()
-        library.call(
-            "manifolds_backward", problem, int(need[2]), rows.start, size,
-            distances[rows], distances.stride(0), of, of.stride(0), part, part.stride(0),
-            x_weight, x_extra, y_weight, y_extra, by_c, close,
-        )  # fmt: skip
-        if close.item() > 0:
+        close = weights_of(ready, rows.start, distances[rows], of, part, sums, need[2])
+        if close > 0:
             # Pulls first, then the products are added: the marks of close pairs must be gone.
             if need[0]:
                 v_x[rows].zero_()

@@ -1,0 +1,246 @@
+"""Pairwise kernels keep 64 eps a pair at any spread, and gradients 64 eps of their contributions.
+
+The measure is `dist` and `exterior_angle` of single pairs in float64, which tests of their own
+hold against mpmath.
+"""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from manifolds import functional as F
+from manifolds.kernels import fused, library
+from manifolds.kernels.plain import PLAIN
+
+EPS = 1.2e-7
+pytestmark = pytest.mark.skipif(library.load() is None, reason=f"{library.missing()}")
+
+SINGLE = {
+    "lorentz": F.lorentz_dist,
+    "poincare": F.poincare_dist,
+    "sphere": F.sphere_dist,
+    "euclidean": lambda x, y, c: F.euclidean_dist(x, y),
+    "euclidean2": lambda x, y, c: F.euclidean_dist2(x, y),
+    "lorentz_angle": F.lorentz_exterior_angle,
+    "poincare_angle": F.poincare_exterior_angle,
+    "euclidean_angle": lambda x, y, c: F.euclidean_exterior_angle(x, y),
+}
+DISTANCES = sorted(fused.DIFFERENTIABLE)
+
+
+def place(kind: str, unit: Tensor, r: Tensor | float, c: float) -> Tensor:
+    """Float32 points at radius r / sqrt(c) in the direction of unit vectors (n, d)."""
+    r = torch.as_tensor(r, dtype=torch.float64)
+    space = kind.partition("_")[0]
+    length = {
+        "lorentz": torch.sinh(r) / math.sqrt(c),
+        "poincare": torch.tanh(r / 2) / math.sqrt(c),
+        "sphere": torch.tensor(1 / math.sqrt(c)),
+    }.get(space, r)
+    return (unit * length).float()
+
+
+def directions(n: int, d: int, angles: Tensor) -> tuple[Tensor, Tensor]:
+    """Unit vectors (n, d), and others at the given angles (n, 1) to them."""
+    u = torch.nn.functional.normalize(torch.randn(n, d, dtype=torch.float64), dim=-1)
+    w = torch.randn(n, d, dtype=torch.float64)
+    w = torch.nn.functional.normalize(w - (w * u).sum(-1, keepdim=True) * u, dim=-1)
+    return u, u * angles.cos() + w * angles.sin()
+
+
+def relative(kind: str, out: Tensor, x: Tensor, y: Tensor, c: float) -> float:
+    """Largest error of a matrix or its diagonal (n,) in eps, relative to float64."""
+    x, y = x.double(), y.double()
+    exact = SINGLE[kind](x[:, None], y, c) if out.ndim == 2 else SINGLE[kind](x, y, c)
+    assert (out[exact == 0] == 0).all()
+    return (((out - exact).abs() / exact)[exact != 0].max() / EPS).item()
+
+
+def forward(kind: str, x: Tensor, y: Tensor, c: float) -> Tensor:
+    return fused.forward(library.load(), kind, x, y, c)[0]
+
+
+@pytest.mark.parametrize("d", [2, 5, 64, 1030])
+@pytest.mark.parametrize("kind", DISTANCES)
+def test_every_separation_and_radius(kind, d):
+    torch.manual_seed(0)
+    n = 64
+    angles = torch.logspace(-12, 0.4, n, dtype=torch.float64).unsqueeze(-1)
+    radii = [1.0] if kind == "sphere" else [0.01, 0.3, 1.0, 4.0, 10.0, 15.0]
+    for r in radii:
+        u, v = directions(n, d, angles)
+        factor = 1 + angles * torch.rand(n, 1, dtype=torch.float64) ** 4
+        c = 0.1 if r == 0.3 else 1.0
+        x = place(kind, u, r, c)
+        for w, s in ((v, r), (u, (r * (1 + angles)).clamp(max=15.9)), (v, (r * factor))):
+            y = place(
+                kind, w, s if kind.startswith("eucl") else torch.as_tensor(s).clamp(max=15.9), c
+            )
+            if kind == "sphere":
+                y[::2] *= -1  # antipodes
+            out = forward(kind, x, y, c)
+            error = relative(kind, out if d < 1000 else out.diagonal(), x, y, c)
+            assert error <= 64, f"r={r}: {error:.0f} eps"
+
+
+@pytest.mark.parametrize("d", [2, 64])
+@pytest.mark.parametrize("kind", ["lorentz_angle", "poincare_angle", "euclidean_angle"])
+def test_angles_at_every_separation(kind, d):
+    torch.manual_seed(0)
+    n = 64
+    angles = torch.logspace(-12, math.log10(3.14), n, dtype=torch.float64).unsqueeze(-1)
+    for r in (0.01, 1.0, 5.0, 10.0):
+        u, v = directions(n, d, angles)
+        x = place(kind, u, r, 1.0)
+        y = place(kind, v, (r * (0.2 + 2 * torch.rand(n, 1, dtype=torch.float64))).clamp(max=15), 1)
+        y[5], y[6], x[7] = x[5], 0, 0
+        out = forward(kind, x, y, 1.0)
+        assert out[5, 5] == 0 and (out[7] == 0).all()
+        assert out[4, 6] == torch.tensor(math.pi)
+        exact = SINGLE[kind](x.double()[:, None], y.double(), 1.0)
+        error = (out - exact).abs()
+        assert (error <= 32 * EPS * exact + 16 * EPS).all(), (error / EPS).max()
+
+
+def cloud(kind: str, n: int, d: int, r: float, spread: float, c: float) -> Tensor:
+    """Float32 points about one point at radius r; the first two coincide."""
+    center = torch.randn(1, d, dtype=torch.float64)
+    u = r * center / center.norm() + spread * torch.randn(n, d, dtype=torch.float64) / math.sqrt(d)
+    u[1] = u[0]
+    norm = u.norm(dim=-1, keepdim=True)
+    return place(kind, u / norm, norm, c)
+
+
+GRADIENT_CASES = {  # r, spread, d, c
+    "ordinary": (0.0, 1.0, 32, 1.0),
+    "near the root": (0.0, 0.01, 32, 1.0),
+    "collapsed": (1.0, 1e-5, 64, 1.0),
+    "collapsed far out": (7.0, 1e-3, 16, 0.1),
+    "far": (8.0, 1.0, 16, 1.0),
+    "flat plane": (0.5, 1.0, 2, 10.0),
+    "line": (0.5, 0.5, 1, 1.0),
+}
+
+
+@pytest.mark.parametrize("case", GRADIENT_CASES)
+@pytest.mark.parametrize("kind", DISTANCES)
+def test_gradients_within_64_eps_of_their_contributions(kind, case):
+    r, spread, d, c = GRADIENT_CASES[case]
+    if kind == "sphere" and d == 1:
+        pytest.skip("two points")
+    torch.manual_seed(0)
+    points = cloud(kind, 26, d, r, spread, c)
+    x, y = points[:12], torch.cat([points[12:], points[:2]])
+    value = forward(kind, x, y, c)
+    g = torch.randn_like(value)
+    found = fused.backward(library.load(), kind, x, y, c, value, g)
+    # Every pair on its own, so that contributions can be added up in absolute value.
+    n, m = value.shape
+    pairs = [t.double().requires_grad_() for t in (x[:, None].repeat(1, m, 1), y.repeat(n, 1, 1))]
+    curvature = torch.full((n, m), c, dtype=torch.float64, requires_grad=True)
+    single = torch.vmap(torch.vmap(SINGLE[kind]))(*pairs, curvature)
+    parts = torch.autograd.grad(single, (*pairs, curvature), g.double(), materialize_grads=True)
+    for got, part, axis in zip(found[:2], parts, (1, 0), strict=False):
+        error = (got - part.sum(axis)).norm(dim=-1)
+        assert (error <= 64 * EPS * part.norm(dim=-1).sum(axis)).all(), (
+            error / part.norm(dim=-1).sum(axis) / EPS
+        ).max()
+    if kind in ("lorentz", "poincare", "sphere"):
+        # -d/(2c) and the rest nearly cancel on the ball's rim: both count as contributions.
+        size = parts[2].abs().sum() + (g * value).abs().sum() / c
+        assert abs(found[2] - parts[2].sum()) <= 64 * EPS * size
+
+
+def test_radial_pairs_far_out_keep_their_gradients():
+    """Along a ray at radius 10 a chart difference is cosh(r) times the distance."""
+    torch.manual_seed(0)
+    u = torch.nn.functional.normalize(torch.randn(1, 24, dtype=torch.float64), dim=-1)
+    r = 10 + torch.logspace(-5, -1, 9, dtype=torch.float64).unsqueeze(-1)
+    x, y = place("lorentz", u, r, 1.0), place("lorentz", u, r.flip(0) + 1e-4, 1.0)
+    value = forward("lorentz", x, y, 1.0)
+    assert relative("lorentz", value, x, y, 1.0) <= 64
+    at_x, at_y, _ = fused.backward(
+        library.load(), "lorentz", x, y, 1.0, value, torch.ones_like(value)
+    )
+    pairs = [t.double().requires_grad_() for t in (x[:, None].repeat(1, 9, 1), y.repeat(9, 1, 1))]
+    parts = torch.autograd.grad(F.lorentz_dist(*pairs, 1.0).sum(), pairs)
+    for got, part, axis in zip((at_x, at_y), parts, (1, 0), strict=True):
+        error = (got - part.sum(axis)).norm(dim=-1)
+        assert (error <= 64 * EPS * part.norm(dim=-1).sum(axis)).all()
+
+
+@pytest.mark.parametrize("kind", DISTANCES)
+def test_a_collapsed_batch_costs_no_repair(kind):
+    torch.manual_seed(0)
+    x = cloud(kind, 200, 64, 1.0, 1e-4, 1.0)
+    out, repaired = fused.forward(library.load(), kind, x[:100], x[100:], 1.0)
+    assert repaired == 0
+    assert relative(kind, out, x[:100], x[100:], 1.0) <= 64
+
+
+@pytest.mark.parametrize("kind", DISTANCES)
+def test_tight_clusters_are_computed_from_differences(kind):
+    torch.manual_seed(0)
+    parts = [cloud(kind, 20, 40, 1.0, 1e-6, 1.0) for _ in range(3)]
+    x = torch.cat(parts)
+    out, repaired = fused.forward(library.load(), kind, x, x, 1.0)
+    assert repaired == 3 * 20 * 20
+    assert relative(kind, out, x, x, 1.0) <= 64
+
+
+@pytest.mark.parametrize("kind", ["lorentz", "euclidean", "euclidean2"])
+@pytest.mark.parametrize("scale", [1e-30, 1e-18, 1e-6, 1e6, 1e16])
+def test_any_scale_of_coordinates(kind, scale):
+    torch.manual_seed(0)
+    x, y = (torch.randn(2, 9, 6, dtype=torch.float64) * scale).float()
+    if kind == "euclidean2" and scale < 1e-15:
+        pytest.skip("squares below the range of float32")
+    out = forward(kind, x, y, 1.0)
+    assert relative(kind, out, x, y, 1.0) <= 64
+    grads = fused.backward(library.load(), kind, x, y, 1.0, out, torch.ones_like(out))
+    assert all(g.isfinite().all() for g in grads[:2])
+
+
+@pytest.mark.parametrize("kind", DISTANCES)
+def test_a_bad_row_spoils_itself_only(kind):
+    torch.manual_seed(0)
+    x = cloud(kind, 12, 5, 0.5, 0.5, 1.0)
+    y = x.clone()
+    clean = forward(kind, x, y, 1.0)
+    bad = x.clone()
+    bad[3, 2] = math.nan
+    bad[7] = math.inf
+    out = forward(kind, bad, y, 1.0)
+    kept = [i for i in range(12) if i not in (3, 7)]
+    assert out[3].isnan().all() and not out[7].isfinite().any()
+    assert ((out - clean)[kept].abs() <= 128 * EPS * clean[kept]).all()
+    if kind == "poincare":
+        bad = x.clone()
+        bad[3] = 1.0
+        assert forward(kind, bad, y, 1.0)[3].isnan().all()
+
+
+def test_no_weight_is_denormal():
+    """They would slow the products after them by an order of magnitude."""
+    torch.manual_seed(0)
+    loaded = library.load()
+    for kind in DISTANCES:
+        x = cloud(kind, 40, 8, 3.0, 3.0, 1.0)
+        value = forward(kind, x, x, 1.0)
+        g = torch.logspace(-45, 0, 40, dtype=torch.float64).float().expand(40, 40).contiguous()
+        ready = fused.prepare(loaded, kind, x, x, 1.0)
+        weights, sums = torch.empty(40, 40), torch.zeros(200, dtype=torch.float64)
+        fused.weights_of(ready, 0, value, g, weights, sums.split([40, 40, 40, 40, 40]), False)
+        fine = weights[~weights.isnan()]
+        assert ((fine == 0) | (fine.abs() >= torch.finfo(torch.float32).tiny)).all()
+        assert (fine == 0).any() and (fine != 0).any()
+
+
+@pytest.mark.parametrize("kind", sorted(fused.KINDS))
+def test_agrees_with_the_torch_path(kind):
+    torch.manual_seed(0)
+    x, y = cloud(kind, 30, 17, 0.5, 1.0, 2.0), cloud(kind, 41, 17, 0.5, 1.0, 2.0)
+    plain = PLAIN[kind](x, y, torch.tensor(2.0))
+    assert ((forward(kind, x, y, 2.0) - plain).abs() <= 64 * EPS * plain).all()
