@@ -23,7 +23,7 @@ from torch import Tensor
 
 from manifolds.doubleword import grafted
 from manifolds.kernels.reference import MAX_BLOCK, Direct, gathered
-from manifolds.numerics import dot, safe_atan2, safe_divide, safe_norm
+from manifolds.numerics import dot, power_above, safe_atan2, safe_divide, safe_norm
 from manifolds.pairs import fine_across
 from manifolds.polar import polar, radial_sinh, tangential
 
@@ -93,7 +93,10 @@ def poincare_direction(
 def angle_of(direction: tuple[Tensor, Tensor]) -> Tensor:
     """atan2(|across|, along) (..., 1); gradient 0 on the axis, value and gradient 0 at (0, 0)."""
     along, across = direction
-    return safe_atan2(safe_norm(across), along)
+    length = safe_norm(across)
+    # Exact, and the squares in the derivative of atan2 neither overflow nor underflow.
+    power = power_above(torch.cat([length, along], dim=-1))
+    return safe_atan2(length / power, along / power)
 
 
 def pairwise_angle(

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from manifolds.numerics import two_product, two_sum
+from manifolds.numerics import power_above, two_product, two_sum
 
 
 @dataclass(frozen=True)
@@ -124,12 +124,6 @@ def dot(x: Wide | Tensor, y: Wide | Tensor) -> Wide:
         error = error + lost.sum(-1, keepdim=True)
         product = torch.cat([product, odd], dim=-1)
     return _normal(*two_sum(product, error))
-
-
-def power_above(x: Tensor) -> Tensor:
-    """The power of two just above the largest |x_i| (..., 1); 1 at 0."""
-    _, exponent = torch.frexp(x.abs().amax(-1, keepdim=True))
-    return torch.ldexp(torch.ones_like(exponent, dtype=x.dtype), exponent)
 
 
 def norm(x: Tensor) -> Wide:

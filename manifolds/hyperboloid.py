@@ -140,12 +140,13 @@ def _angle_gradients(x: Tensor, y: Tensor, c: Tensor, *, fine: bool) -> tuple[Te
     x_sine, y_sine = safe_norm(p.across_x), safe_norm(p.across_y)  # times |y|, |x|
     sinh = safe_hypot(p.along_x, root_c * x_sine)
     cosh = 1 + 2 * p.q
-    x_rate = safe_divide(safe_divide(root_c * x_sine * cosh, sinh), sinh) * root_c / p.x_cosh
+    x_rate = safe_divide(root_c * x_sine, sinh) * safe_divide(cosh, sinh) * root_c / p.x_cosh
     y_rate = safe_divide(safe_divide(-root_c * y_sine, sinh), sinh) * root_c / p.y_cosh
-    turn = safe_divide(safe_divide(p.along_y, sinh), sinh)  # over -b
-    x_side = safe_divide(p.across_x, x_sine) * safe_divide(p.b, p.x_norm)
+    turn = safe_divide(p.along_y, sinh)  # over -b/sinh
+    x_side = safe_divide(safe_divide(p.b, sinh), p.x_norm) * safe_divide(p.across_x, x_sine)
+    y_side = safe_divide(root_c, sinh) * safe_divide(p.across_y, y_sine)
     grad_x = x_rate * p.x_unit - turn * x_side
-    grad_y = y_rate * p.y_unit + root_c * turn * safe_divide(p.across_y, y_sine)
+    grad_y = y_rate * p.y_unit + turn * y_side
     change = (2 * p.q - p.times / p.y_cosh) / p.x_cosh
     both = safe_divide(safe_divide(p.a * root_c * x_sine, sinh), sinh)
     grad_c = both * change / (2 * c)

@@ -218,7 +218,8 @@ def _cosh(x: Tensor, c: Tensor) -> Tensor:
 def _within(x: Tensor, c: Tensor, tanh: float) -> Tensor:
     limit = tanh / c.sqrt()
     norm = safe_norm(x)
-    return torch.where(norm > limit, x * safe_divide(limit.expand_as(norm), norm), x)
+    beyond = norm > limit
+    return torch.where(beyond, x * (limit / torch.where(beyond, norm, limit)), x)
 
 
 def _to_poincare(x: Tensor, c: Tensor, out: torch.dtype) -> Tensor:

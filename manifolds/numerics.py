@@ -33,12 +33,21 @@ def dot(x: Tensor, y: Tensor) -> Tensor:
     return (x * y).sum(-1, keepdim=True)
 
 
+def power_above(x: Tensor) -> Tensor:
+    """The power of two just above the largest |x_i| (..., 1); 1 at 0.
+
+    Scaling by it is exact, and keeps 1e200^2 from becoming inf and 1e-200^2 from becoming 0. It
+    stays within what has an inverse.
+    """
+    _, exponent = torch.frexp(x.detach().abs().amax(-1, keepdim=True))
+    most = 1000 if x.dtype == torch.float64 else 100
+    one = torch.ones_like(exponent, dtype=x.dtype)
+    return torch.ldexp(one, exponent.clamp(-most, most))
+
+
 def safe_norm(x: Tensor) -> Tensor:
     """|x| over the last dimension, which is kept; gradient 0 at x = 0, squares never overflow."""
-    # Scaling by a power of two is exact, and keeps 1e200^2 from becoming inf (1e-200^2 from
-    # becoming 0).
-    _, exponent = torch.frexp(x.detach().abs().amax(-1, keepdim=True))
-    scale = torch.ldexp(torch.ones_like(exponent, dtype=x.dtype), exponent)
+    scale = power_above(x)
     return scale * safe_sqrt((x / scale).square().sum(-1, keepdim=True))
 
 

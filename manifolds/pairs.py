@@ -25,7 +25,7 @@ from torch import Tensor
 
 from manifolds import doubleword as dw
 from manifolds.doubleword import Wide
-from manifolds.numerics import dot, safe_divide, safe_norm
+from manifolds.numerics import dot, power_above, safe_divide, safe_norm
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def fine_pair(x: Tensor, y: Tensor, c: Tensor) -> FinePair:
     """The pair in double words, without gradients."""
     x, y, c = x.detach(), y.detach(), c.detach()
     x_norm, y_norm = dw.norm(x), dw.norm(y)
-    power = torch.maximum(dw.power_above(x), dw.power_above(y))
+    power = torch.maximum(power_above(x), power_above(y))
     step = dw.difference(x, y)
     small = step.scaled(1 / power)
     # |x|^2 - |y|^2 = 2 <x - y, x> - |x - y|^2
@@ -92,7 +92,7 @@ def fine_pair(x: Tensor, y: Tensor, c: Tensor) -> FinePair:
     n = squares.scaled(power) / (x_norm + y_norm).scaled(1 / power)
     across = fine_across(x, y)
     root = (x_norm.high == 0) | (y_norm.high == 0)
-    sine = dw.power_above(across.high)
+    sine = power_above(across.high)
     shrunk = across.scaled(1 / sine)
     ratio = dw.dot(shrunk, shrunk).sqrt().scaled(sine) / y_norm
     sine2 = ratio * ratio
@@ -158,9 +158,8 @@ def pair(x: Tensor, y: Tensor, c: Tensor, *, fine: bool) -> Pair:
     x_unit, y_unit = safe_divide(x, x_norm), safe_divide(y, y_norm)
     # T(x, y) by turning T(y, x) into the plane's other frame; both terms have one sign.
     cosine = 1 - e2 / 2
-    turned = safe_divide(x_norm, y_norm) * (
-        cosine * across + safe_divide(dot(across, across), y_norm) * x_unit
-    )
+    share = safe_divide(across, y_norm)
+    turned = x_norm * (cosine * share + dot(share, share) * x_unit)
     across_y = torch.where(x_norm == 0, torch.zeros_like(turned), turned)
     across_y = torch.where(y_norm == 0, x.expand_as(turned), across_y)
     times = root_c * n * (a + b) / (x_cosh + y_cosh)

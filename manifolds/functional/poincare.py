@@ -60,7 +60,9 @@ def within(x: Tensor, c: Tensor, out: torch.dtype) -> Tensor:
     """x, moved radially to the largest radius that dtype `out` can hold if it lies beyond."""
     limit = math.tanh(MAX_BALL_RADIUS[out] / 2) / c.sqrt()
     norm = safe_norm(x)
-    return torch.where(norm > limit, x * safe_divide(limit.expand_as(norm), norm), x)
+    beyond = norm > limit
+    # Chosen before dividing: the derivative of limit/norm overflows next to the root.
+    return torch.where(beyond, x * (limit / torch.where(beyond, norm, limit)), x)
 
 
 def poincare_projx(x: Float[Tensor, "*b d"], c: Scalar) -> Float[Tensor, "*b d"]:
