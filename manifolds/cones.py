@@ -121,9 +121,9 @@ def pairwise_angle(
             tuple(t[..., s : s + step, :] for t in x), y, (points[0][..., s : s + step, :],
             points[1]), direct, out, parameters,
         )
-        for s in range(0, n, step)
+        for s in range(0, max(n, 1), step)
     ]  # fmt: skip
-    return torch.cat(blocks, dim=-2) if blocks else points[0].new_zeros(*batch, n, m).to(out)
+    return torch.cat(blocks, dim=-2)
 
 
 def _angle_block(

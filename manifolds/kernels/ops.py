@@ -66,7 +66,7 @@ def pairwise_backward(
         return _plain_backward(x, y, c, grad, kind, need)
     batch, pairs = _batches(x, y)
     grads, outs = (t.detach().expand(*batch, *t.shape[-2:]) for t in (grad.float(), out))
-    grads, outs = (t.reshape(-1, *t.shape[-2:]) for t in (grads, outs))
+    grads, outs = (t.reshape(len(pairs), *t.shape[-2:]) for t in (grads, outs))
     x_parts, y_parts, c_total = [], [], 0.0
     wanted = (need[0], need[1], need[2])
     for (a, b), value, g in zip(pairs, outs, grads, strict=True):
@@ -141,8 +141,10 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     x, y, c, out = ctx.saved_tensors
     need = list(ctx.needs_input_grad[:3])
     if torch.is_grad_enabled() and not torch.compiler.is_compiling():  # create_graph=True
-        value = PLAIN[ctx.kind](x, y, c)
-        wanted = [t for t, n in zip((x, y, c), need, strict=True) if n]
+        # Aliases: where x, y and c depend on one another, each gradient is its own share only.
+        inputs = [t.view_as(t) for t in (x, y, c)]
+        value = PLAIN[ctx.kind](*inputs)
+        wanted = [t for t, n in zip(inputs, need, strict=True) if n]
         found = iter(
             torch.autograd.grad(
                 value, wanted, grad.to(value.dtype), create_graph=True, materialize_grads=True
