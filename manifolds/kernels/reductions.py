@@ -10,6 +10,7 @@ Row and column maxima and sums are kept online; the backward pass computes every
 points (or from kept products), so memory is O((n + m) d) plus a few tiles. Results are float64.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -19,6 +20,11 @@ from manifolds.kernels import near, radial, spaces
 from manifolds.kernels.compiled import Compiled, lines
 from manifolds.kernels.online import Online, finite
 from manifolds.kernels.tiles import CUT, TINY, Pairs, Tile
+
+# A line's largest weight is at least 1 / its length. A tile whose weights all lie this many nats
+# below that is less than float32's last place of every sum, all its elements together. Sigmoid
+# weights have no sum to compare with: theirs go below CUT only.
+CUT_MARGIN = 24.0
 
 
 class Sums(NamedTuple):
@@ -131,9 +137,7 @@ def backward(
     n, m = p.shape
     work = _Backward(p, sums, grads, factor, bias, lse)
     row_blocks, column_blocks = p.blocks()
-    # Relative to a line's largest weight, which is at least 1 / its length: below float32's last
-    # place even if every element of the tile had it. Sigmoid weights have no sum to compare with.
-    cut = -24.0 - torch.tensor(float(max(n, m, 1))).log().item() if lse else CUT
+    cut = -CUT_MARGIN - math.log(max(n, m, 1)) if lse else CUT
     live = (sums.reach >= cut) | sums.reach.isnan()
     for a, rows in enumerate(row_blocks):
         for b, columns in enumerate(column_blocks):

@@ -189,5 +189,6 @@ def build(
     """The pairs of x (n, d) and y (m, d): float64 inputs work in float64, all others in float32."""
     kind = spaces.SPACES[space]
     work = torch.float64 if x.dtype == torch.float64 else torch.float32
-    x_side, y_side = (Side(p, *spaces.build(kind, p, c, work)) for p in (x, y))
+    sides = (p.contiguous() for p in (x, y))
+    x_side, y_side = (Side(p, *spaces.build(kind, p, c, work)) for p in sides)
     return Pairs(space, function, x_side, y_side, c, kind.k(c), kind.coupled, offset, precision)
