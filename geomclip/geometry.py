@@ -282,11 +282,9 @@ class Geometry(nn.Module):
         return values
 
     def scalar_parameters(self) -> list[nn.Parameter]:
-        """logit_scale, log alpha_m, log c if learned: no weight decay, their own learning rate."""
-        parameters = [self.logit_scale, *self.log_alpha.values()]
-        if self.manifold.learnable:
-            parameters.append(self.manifold.log_c)
-        return parameters
+        """logit_scale, log alpha_m, every learned log c: no weight decay, their own learning rate."""
+        learned = [p for p in self.manifold.parameters() if p.requires_grad]  # a product has many
+        return [self.logit_scale, *self.log_alpha.values(), *learned]
 
     @torch.no_grad()
     def apply_bounds_(self) -> dict[str, str]:

@@ -21,18 +21,22 @@ BAND = 1 << 22
 
 
 def check_pairs(geometry: Geometry, x: Tensor, y: Tensor, what: str) -> tuple[Tensor, Tensor]:
-    """x and y in float32 or float64.
+    """x and y in float32 or float64; their dtypes and devices are compared where they meet.
 
     Raises:
         ValueError: they are not the same number of points (n, d) of the geometry's dimension, at
-            least one, of one dtype and on one device.
+            least one.
     """
     if x.ndim != 2 or y.ndim != 2 or x.shape != y.shape or x.shape[0] == 0:
         raise ValueError(
             f"{what} needs as many points x (n, d) as y (n, d), one row and one row a pair, and at "
             f"least one pair, got {tuple(x.shape)} and {tuple(y.shape)}"
         )
-    geometry.score(x[:0], y[:0])  # its checks of dimension, dtype and device
+    if x.shape[1] != geometry.dim:
+        raise ValueError(
+            f"{geometry.name}: the last dimension of x must be {geometry.dim}, got shape "
+            f"{tuple(x.shape)}"
+        )
     return widen(x, "x"), widen(y, "y")
 
 
