@@ -282,7 +282,7 @@ class Geometry(nn.Module):
         return values
 
     def scalar_parameters(self) -> list[nn.Parameter]:
-        """logit_scale, log alpha_m, every learned log c: no weight decay, their own learning rate."""
+        """logit_scale, log alpha_m, learned log c's: no weight decay, their own learning rate."""
         learned = [p for p in self.manifold.parameters() if p.requires_grad]  # a product has many
         return [self.logit_scale, *self.log_alpha.values(), *learned]
 

@@ -129,17 +129,17 @@ def _derivative(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
     offset, space, function, reduction, _, precision = ctx.options
     rows = _partners(x, y, offset)
     shapes = (row, column, row[rows])
-    wanted = [
+    wanted = tuple(
         g if g is not None else torch.zeros_like(s) for g, s in zip(grads, shapes, strict=False)
-    ]
+    )
     if torch.is_grad_enabled():  # create_graph=True
         # Aliases: the factor depends on c, and maybe x on y; each gradient is its own share only.
         x, y, c, factor, bias = (t.view_as(t) for t in (x, y, c, factor, bias))
         sums = _plain(x, y, c, factor, bias, offset, space, function, reduction)
         inputs = [t for t in (x, y, c, factor, bias) if t.requires_grad]
         known = [(s, g) for s, g in zip(sums, wanted, strict=True) if s.requires_grad]
-        sums, wanted = zip(*known, strict=True)
-        found = torch.autograd.grad(sums, inputs, wanted, create_graph=True, allow_unused=True)
+        outputs, given = zip(*known, strict=True)
+        found = torch.autograd.grad(outputs, inputs, given, create_graph=True, allow_unused=True)
         by_input = iter(found)
         result = [next(by_input) if t.requires_grad else None for t in (x, y, c, factor, bias)]
     else:
