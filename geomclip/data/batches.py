@@ -1,20 +1,17 @@
-"""The batch of a step as a pure function of (seed, step).
+"""Batches of a data set in memory: the batch of a step is a pure function of (seed, step).
 
-Nothing is carried from step to step, so a resumed run needs no reader state, and every geometry of
-a comparison sees the same pictures, captions and augmentation in the same order.
+Every geometry of a comparison sees the same pictures, captions and augmentation in the same order.
 """
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
 
 from geomclip.data.captions import CaptionMix
 from geomclip.data.prompts import TEMPLATES
-from geomclip.data.transforms import augment, mirror_safe
+from geomclip.data.stream import ALL, Batch, Share
+from geomclip.data.transforms import augment, draw, mirror_safe
 from geomclip.errors import RequestError
 from geomclip.train.config import TrainConfig
 
@@ -23,23 +20,18 @@ if TYPE_CHECKING:
     from geomclip.data.tokenizer import Tokenizer
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Pairs of pixels and token ids, and the rows of the corpus that they came from."""
-
-    pixels: Float[Tensor, "n 3 s s"]
-    ids: Int[Tensor, "n l"]
-    index: Int[Tensor, "n"]
-
-
 class Batches:
-    """Training batches over a corpus.
+    """Training batches over a corpus, as a `BatchStream`.
 
     An epoch visits every item once, in a new order, each time in a rendition drawn anew: two
     renditions of one item never meet in a batch, where each would be the other's false negative.
 
+    Args:
+        share: the rows of each batch that this process takes.
+
     Raises:
-        RequestError: the batch is larger than the number of items.
+        RequestError: the batch is larger than the number of items, or does not divide by
+            `share.world`.
     """
 
     def __init__(
@@ -49,9 +41,12 @@ class Batches:
         tokenizer: "Tokenizer",
         *,
         templates: tuple[str, ...] = TEMPLATES,
+        share: Share = ALL,
     ) -> None:
         self.corpus = corpus
         self.config = config
+        self.rows = share.rows(config.batch_size)
+        self.position = 0
         self.tokenizer = tokenizer
         self.captions = CaptionMix(config.captions, templates)
         rows: dict[str, list[int]] = {}
@@ -76,22 +71,40 @@ class Batches:
             self._epoch = epoch, rows[rng.permutation(len(rows))]
         return self._epoch[1]
 
+    def next(self) -> Batch:
+        """This process's rows of the next batch."""
+        batch = self.at(self.position)
+        self.position += 1
+        return batch
+
     def at(self, step: int) -> Batch:
-        """The batch of a step, counted from 0."""
+        """This process's rows of the batch of a step, counted from 0."""
         epoch, place = divmod(step, self.per_epoch)
         size = self.config.batch_size
-        rows = self._order(epoch)[place * size : (place + 1) * size]
-        index = torch.from_numpy(rows)
+        whole = self._order(epoch)[place * size : (place + 1) * size]
         rng = np.random.default_rng((self.config.seed, 1, step))
+        # Drawn for the whole batch, whoever takes it: the numbers are the same for every share.
         captions = [
-            self.captions.draw(self.corpus.texts[row], self.corpus.paths[row], rng) for row in rows
+            self.captions.draw(self.corpus.texts[row], self.corpus.paths[row], rng) for row in whole
         ]
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        pixels = augment(
-            self.corpus.images[index],
-            self.config.augment,
-            generator,
-            flippable=self.flippable[index],
-        )
-        ids = self.tokenizer(captions, self.config.model.text.context_length)
+        draws = draw(size, self.config.augment, generator)[self.rows]
+        index = torch.from_numpy(whole[self.rows])
+        pixels = augment(self.corpus.images[index], draws, flippable=self.flippable[index])
+        ids = self.tokenizer(captions[self.rows], self.config.model.text.context_length)
         return Batch(pixels, ids, index)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position: nothing else is carried from step to step."""
+        return {"position": self.position}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue at the position of `state`."""
+        self.position = state["position"]
+
+    def take_counts(self) -> dict[str, int]:
+        """Nothing to count: what can't be used was left out when the data were read."""
+        return {}
+
+    def close(self) -> None:
+        """Nothing is held open."""

@@ -4,9 +4,13 @@ Every random number comes from the generator that is passed in, so that a batch 
 seed alone.
 """
 
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from geomclip.train.config import AugmentConfig
@@ -22,39 +26,77 @@ def on_white(images: UInt8[Tensor, "n 4 h w"]) -> Float[Tensor, "n 3 h w"]:
     return rgba[:, :3] * alpha + (1 - alpha)
 
 
-def augment(
-    images: UInt8[Tensor, "n 4 h w"],
-    config: AugmentConfig,
-    generator: torch.Generator,
-    *,
-    flippable: Tensor | None = None,
-) -> Float[Tensor, "n 3 h w"]:
-    """Random rotation, scale, shift, mirror, background and colour; pixels in [0, 1].
+@dataclass(frozen=True)
+class Draws:
+    """The random numbers of an augmentation, a row a picture.
 
-    Args:
-        flippable: (n,) bool, pictures that keep their meaning when mirrored; all when None.
+    Drawn for a whole batch and applied to any of its rows, so that what happens to a picture does
+    not depend on how many processes share the batch.
     """
-    n = len(images)
+
+    angle: Float[Tensor, "n"]
+    scale: Float[Tensor, "n"]
+    mirror: Bool[Tensor, "n"]
+    shift: Float[Tensor, "n 2"]
+    colour: Float[Tensor, "n 3"]
+    white: Bool[Tensor, "n 1"]
+    saturation: Float[Tensor, "n 1 1 1"]
+    contrast: Float[Tensor, "n 1 1 1"]
+    brightness: Float[Tensor, "n 1 1 1"]
+    channels: Float[Tensor, "n 3 1 1"]
+
+    def __getitem__(self, rows: slice) -> "Draws":
+        return Draws(**{f.name: getattr(self, f.name)[rows] for f in dataclasses.fields(self)})
+
+    @staticmethod
+    def cat(parts: "Sequence[Draws]") -> "Draws":
+        """The rows of all parts, in order."""
+        names = [f.name for f in dataclasses.fields(Draws)]
+        return Draws(**{name: torch.cat([getattr(p, name) for p in parts]) for name in names})
+
+
+def draw(n: int, config: AugmentConfig, generator: torch.Generator) -> Draws:
+    """Random rotation, scale, shift, mirror, background and colour for `n` pictures."""
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
         return low + (high - low) * torch.rand(n, *shape, generator=generator)
 
+    # In the order of the fields: a keyword call evaluates its arguments from left to right.
+    return Draws(
+        angle=uniform(-config.rotate, config.rotate),
+        scale=uniform(*config.scale),
+        mirror=uniform(0.0, 1.0) < config.flip,
+        shift=uniform(-2 * config.shift, 2 * config.shift, 2),
+        colour=uniform(0.0, 1.0, 3),
+        white=uniform(0.0, 1.0, 1) >= config.background,
+        saturation=uniform(1.0 - config.saturation, 1 + config.saturation, 1, 1, 1),
+        contrast=uniform(1.0 - config.brightness, 1 + config.brightness, 1, 1, 1),
+        brightness=uniform(1.0 - config.brightness, 1 + config.brightness, 1, 1, 1),
+        channels=uniform(-config.channel_shift, config.channel_shift, 3, 1, 1),
+    )
+
+
+def augment(
+    images: UInt8[Tensor, "n 4 h w"], draws: Draws, *, flippable: Tensor | None = None
+) -> Float[Tensor, "n 3 h w"]:
+    """Pictures changed as `draws` says; pixels in [0, 1].
+
+    Args:
+        flippable: (n,) bool, pictures that keep their meaning when mirrored; all when None.
+    """
     rgba = images.float() / 255
     # Premultiplied colour, so that interpolation doesn't bleed the colour of transparent pixels in.
     rgba = torch.cat([rgba[:, :3] * rgba[:, 3:], rgba[:, 3:]], dim=1)
 
-    angle = uniform(-config.rotate, config.rotate)
-    scale = uniform(*config.scale)
-    mirror = torch.where(uniform(0.0, 1.0) < config.flip, -1.0, 1.0)
+    mirror = torch.where(draws.mirror, -1.0, 1.0)
     if flippable is not None:
         mirror = torch.where(flippable, mirror, 1.0)
-    shift = uniform(-2 * config.shift, 2 * config.shift, 2)
     # The inverse map from output to input coordinates, both in [-1, 1].
-    cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
+    cos, sin = torch.cos(draws.angle) / draws.scale, torch.sin(draws.angle) / draws.scale
     theta = torch.stack(
         [
-            torch.stack([cos * mirror, -sin, shift[:, 0]], dim=1),
-            torch.stack([sin * mirror, cos, shift[:, 1]], dim=1),
+            torch.stack([cos * mirror, -sin, draws.shift[:, 0]], dim=1),
+            torch.stack([sin * mirror, cos, draws.shift[:, 1]], dim=1),
         ],
         dim=1,
     )
@@ -63,19 +105,15 @@ def augment(
 
     # Opaque photographs would show the background only as borders: they get it all the same,
     # as letterboxed pictures do.
-    colour = uniform(0.0, 1.0, 3)
-    white = uniform(0.0, 1.0, 1) >= config.background
-    background = torch.where(white, torch.ones_like(colour), colour)[:, :, None, None]
-    rgb = rgba[:, :3] + (1 - rgba[:, 3:]) * background
+    background = torch.where(draws.white, torch.ones_like(draws.colour), draws.colour)
+    rgb = rgba[:, :3] + (1 - rgba[:, 3:]) * background[:, :, None, None]
 
     gray = (rgb * torch.tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
-    amount = uniform(1.0 - config.saturation, 1 + config.saturation, 1, 1, 1)
-    rgb = gray + (rgb - gray) * amount
-    contrast = uniform(1.0 - config.brightness, 1 + config.brightness, 1, 1, 1)
+    rgb = gray + (rgb - gray) * draws.saturation
     mean = gray.mean((2, 3), keepdim=True)
-    rgb = mean + (rgb - mean) * contrast
-    rgb = rgb * uniform(1.0 - config.brightness, 1 + config.brightness, 1, 1, 1)
-    rgb = rgb + uniform(-config.channel_shift, config.channel_shift, 3, 1, 1)
+    rgb = mean + (rgb - mean) * draws.contrast
+    rgb = rgb * draws.brightness
+    rgb = rgb + draws.channels
     return rgb.clamp(0, 1)
 
 

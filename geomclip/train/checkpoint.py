@@ -1,7 +1,7 @@
 """Checkpoints: weights as safetensors, and beside them what an exact resume needs.
 
     checkpoints/step-000400/model.safetensors   the model's state dict, the root included
-    checkpoints/step-000400/state.pt            optimizer, generators, step, timings, log window
+    checkpoints/step-000400/state.pt            optimizer, generators, step, data position, timings
 
 A checkpoint folder appears by one rename, so one that has its name is complete.
 """
@@ -36,6 +36,8 @@ class Progress:
     """CPU seconds of the process so far, over all sessions."""
     window: dict[str, float] = field(default_factory=dict)
     """Sums since the last line of metrics.jsonl."""
+    data: dict[str, Any] = field(default_factory=dict)
+    """Where the training data stand: `BatchStream.state_dict`."""
 
 
 def checkpoints(run: Path) -> list[Path]:
@@ -65,6 +67,7 @@ def save_checkpoint(
             "seconds": progress.seconds,
             "cpu_seconds": progress.cpu_seconds,
             "window": progress.window,
+            "data": progress.data,
         }
         buffer = io.BytesIO()
         torch.save(state, buffer)

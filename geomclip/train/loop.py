@@ -12,9 +12,9 @@ import torch
 from torch.nn.utils import clip_grad_norm_
 
 from geomclip import __version__
-from geomclip.data.batches import Batches
 from geomclip.data.sources import load
 from geomclip.data.splits import Splits
+from geomclip.data.stream import open_stream
 from geomclip.data.tokenizer import Tokenizer
 from geomclip.errors import Interrupted
 from geomclip.losses import (
@@ -105,7 +105,7 @@ def _train(
     progress: Callable[[dict[str, Any]], None] | None,
 ) -> TrainResult:
     tokenizer = find_tokenizer(config, out, splits)
-    batches = Batches(splits.train, config, tokenizer, templates=splits.templates)
+    stream = open_stream(config, splits, tokenizer)
     model = build_model(config, tokenizer).to(device).train()
     geometry, parameters = model.geometry, list(model.parameters())
     optimizer = build_optimizer(model, geometry, config)
@@ -115,13 +115,15 @@ def _train(
         saved = checkpoints(out)
         at = load_checkpoint(saved[-1], model, optimizer) if saved else Progress()
         log = MetricsLog(out / run.METRICS, after=at.step)
+    if saved:
+        stream.load_state_dict(at.data)
     window, clock = Window(at.window), Clock(at.step, at.seconds, at.cpu_seconds)
 
-    with contextlib.closing(log), stop_requests() as stop:
+    with contextlib.closing(log), contextlib.closing(stream), stop_requests() as stop:
         while at.step < config.steps:
             set_lr(optimizer, lr_factor(at.step, config.steps, config.warmup))
             weight, min_radius = entailment_schedule(config, at.step)
-            batch = batches.at(at.step)
+            batch = stream.next()
             with step_errors(config, out, at.step + 1):
                 image, text = model(batch.pixels.to(device), batch.ids.to(device))
             contrastive = info_nce(geometry, image, text)
@@ -146,6 +148,7 @@ def _train(
                 {"loss": loss.item(), "contrastive": contrastive.item(), "grad_norm": norm.item()}
                 | {"far": float(far)}
                 | {f"bound/{name}": 1.0 for name in touched}
+                | {f"data/{name}": float(n) for name, n in stream.take_counts().items()}
             )
             if due:
                 record = describe(config, at.step, window, geometry, clock)
@@ -164,7 +167,7 @@ def _train(
                 with step_errors(config, out, at.step):
                     update_root(model, splits.train)
                 at.seconds, at.cpu_seconds = clock.seconds(), clock.cpu_seconds()
-                at.window = window.sums
+                at.window, at.data = window.sums, stream.state_dict()
                 with saving(out, f"writing the checkpoint of step {at.step}"):
                     path = save_checkpoint(out, model, optimizer, at, keep=config.keep_checkpoints)
             if stopping:

@@ -33,6 +33,7 @@ def describe(
         "at_bound": geometry.at_bound(),
         "bounds": window.total("bound/"),
         "far": window.total("far").get("", 0),
+        **({"data": counts} if (counts := window.total("data/")) else {}),
         "grad_norm": window.mean("grad_norm"),
         "samples_per_second": clock.steps_per_second(step) * config.batch_size,
         "seconds": clock.seconds(),

@@ -11,8 +11,9 @@ from geomclip.data.batches import Batches
 from geomclip.data.captions import CaptionMix
 from geomclip.data.emoji import load_emoji
 from geomclip.data.prompts import TEMPLATES, fill
+from geomclip.data.stream import Share
 from geomclip.data.tokenizer import Tokenizer
-from geomclip.data.transforms import augment, mirror_safe, on_white
+from geomclip.data.transforms import augment, draw, mirror_safe, on_white
 from geomclip.errors import RequestError
 from geomclip.train.config import AugmentConfig, CaptionConfig, TrainConfig
 
@@ -40,6 +41,10 @@ def images(n: int = 4) -> torch.Tensor:
     return torch.randint(0, 256, (n, 4, 16, 16), generator=generator, dtype=torch.uint8)
 
 
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
 def test_on_white_composites():
     red = torch.tensor([255, 0, 0, 255], dtype=torch.uint8).view(1, 4, 1, 1)
     half = torch.tensor([255, 0, 0, 51], dtype=torch.uint8).view(1, 4, 1, 1)
@@ -50,7 +55,7 @@ def test_on_white_composites():
 
 def test_augmentation_turned_off_is_on_white():
     pictures = images()
-    pixels = augment(pictures, STILL, torch.Generator().manual_seed(1))
+    pixels = augment(pictures, draw(4, STILL, seeded(1)))
     torch.testing.assert_close(pixels, on_white(pictures), rtol=0, atol=2e-6)
 
 
@@ -58,7 +63,7 @@ def test_mirror_is_a_mirror_and_spares_what_is_not_flippable():
     pictures = images()
     always = dataclasses.replace(STILL, flip=1.0)
     flippable = torch.tensor([True, False, True, False])
-    pixels = augment(pictures, always, torch.Generator().manual_seed(1), flippable=flippable)
+    pixels = augment(pictures, draw(4, always, seeded(1)), flippable=flippable)
     expected = on_white(pictures)
     expected[flippable] = expected[flippable].flip(-1)
     torch.testing.assert_close(pixels, expected, rtol=0, atol=2e-6)
@@ -66,9 +71,7 @@ def test_mirror_is_a_mirror_and_spares_what_is_not_flippable():
 
 def test_augmentation_is_a_function_of_its_generator_and_stays_in_range():
     pictures, config = images(16), AugmentConfig(flip=0.5, background=1.0)
-    first, again, other = (
-        augment(pictures, config, torch.Generator().manual_seed(seed)) for seed in (3, 3, 4)
-    )
+    first, again, other = (augment(pictures, draw(16, config, seeded(seed))) for seed in (3, 3, 4))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert 0 <= first.min() and first.max() <= 1
@@ -146,3 +149,33 @@ def test_an_epoch_visits_every_item_at_most_once(corpus, tokenizer):
 def test_a_batch_larger_than_the_data_is_refused(corpus, tokenizer):
     with pytest.raises(RequestError, match="batch_size 5000 is larger than the data"):
         Batches(corpus, config(batch_size=5000), tokenizer)
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_processes_share_every_batch_in_order(corpus, tokenizer, world):
+    whole = Batches(corpus, config(), tokenizer)
+    parts = [Batches(corpus, config(), tokenizer, share=Share(r, world)) for r in range(world)]
+    for _ in range(whole.per_epoch + 2):
+        batch, shared = whole.next(), [part.next() for part in parts]
+        for name in ("pixels", "ids", "index"):
+            assert torch.equal(getattr(batch, name), torch.cat([getattr(b, name) for b in shared]))
+
+
+def test_a_stream_goes_on_where_its_state_was_taken_with_another_world(corpus, tokenizer):
+    stream = Batches(corpus, config(), tokenizer)
+    for _ in range(5):
+        stream.next()
+    state, after = stream.state_dict(), stream.next()
+    halves = []
+    for rank in range(2):
+        half = Batches(corpus, config(), tokenizer, share=Share(rank, 2))
+        half.load_state_dict(state)
+        halves.append(half.next().pixels)
+    assert torch.equal(torch.cat(halves), after.pixels)
+
+
+def test_a_batch_that_can_not_be_shared_equally_is_refused(corpus, tokenizer):
+    with pytest.raises(RequestError, match=r"16 can't be shared equally by 3 .*\n.*batch-size 15"):
+        Batches(corpus, config(), tokenizer, share=Share(0, 3))
+    with pytest.raises(ValueError, match="got 2 of 2"):
+        Share(2, 2)
