@@ -13,7 +13,7 @@ sin t, A = -S - b e2 cosh(rx)/2, A^2 + B^2 = sinh^2 D. Its derivatives, w = -S +
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -22,9 +22,6 @@ from manifolds.numerics import safe_atan2, safe_divide
 from manifolds.rowwise.ball import factors, gaps
 from manifolds.rowwise.fused import Gradients
 from manifolds.rowwise.passes import Passes, Two
-
-# Times |x - y|, what one word rounds of the part of y across x: a few units in its last place.
-ON_AXIS = 8 * torch.finfo(torch.float64).eps
 
 
 @dataclass(frozen=True)
@@ -141,22 +138,10 @@ class PolarAngle:
 
     def value(self, passes: Passes, c: Tensor, points: list[Tensor]) -> tuple[Tensor, Tensor]:
         rows = self.frame.rows(passes, c, points)
-        angle = safe_atan2(*self._direction(self._pair(rows, c)))
+        angle = safe_atan2(*self._direction(self.frame.pair(rows, c)))
         if self.frame.kind == "ball":
             angle = torch.where(rows[7] > 0, angle, math.nan)
         return angle, rows
-
-    def _pair(self, rows: Tensor, c: Tensor) -> Pair:
-        """The numbers; on the axis, where rounding is all that lies across it, sin t = 0.
-
-        The angle's gradient there would have the length 1/|x - y| and the direction of the
-        rounding. float32 points off the axis are further off, unless on one of the axes.
-        """
-        p = self.frame.pair(rows, c)
-        x_norm, y_norm, product, x_step, y_along, across = rows[:6]
-        step2 = x_step - torch.copysign(y_norm, product) * y_along  # |x - m y|^2
-        step2 = torch.where(2 * x_norm >= y_norm, step2, x_norm.square()).abs()
-        return replace(p, sine=p.sine.masked_fill(across <= ON_AXIS * step2.sqrt(), 0))
 
     @staticmethod
     def _direction(p: Pair) -> tuple[Tensor, Tensor]:
@@ -174,7 +159,7 @@ class PolarAngle:
         grad: Tensor,
         needs: tuple[bool, ...],
     ) -> Gradients:
-        p, root_c, kind = self._pair(rows, c), c.sqrt(), self.frame.kind
+        p, root_c, kind = self.frame.pair(rows, c), c.sqrt(), self.frame.kind
         across, along = self._direction(p)
         # Over sinh D twice: at radius 40 its square is too near to the end of float64.
         sinh = torch.hypot(across, along)

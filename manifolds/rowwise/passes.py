@@ -148,16 +148,14 @@ def _close_rows(x: Tensor, y: Tensor, y_norm: Tensor, near: Tensor) -> Tensor:
     """The last three of polar_rows (3, n) without cancellation."""
     out = x.new_empty(3, x.shape[0], dtype=WORK)
     columns = torch.stack([near, _positive(y_norm)]).unsqueeze(-1)
-    for rows, [a, b, step, unit] in blocks(x, 4):
+    for rows, [a, b, part] in blocks(x, 3):
         m, norm = columns[:, rows]
         a.copy_(x[rows])
         b.copy_(y[rows])
-        torch.addcmul(a, b, m, value=-1, out=step)
-        torch.div(b, norm, out=unit)
-        torch.linalg.vecdot(step, a, out=out[0, rows])
-        torch.linalg.vecdot(step, unit, out=out[1, rows])
-        _take_along(step, b, unit, out[1, rows] / norm.squeeze(-1))
-        torch.linalg.vector_norm(step, dim=-1, out=out[2, rows])
+        torch.addcmul(a, b, m, value=-1, out=part)
+        torch.linalg.vecdot(part, a, out=out[0, rows])
+        torch.linalg.vecdot(part, b, out=out[1, rows]).div_(norm.squeeze(-1))
+        torch.linalg.vector_norm(_across(a, b, norm, part), dim=-1, out=out[2, rows])
     return out
 
 
@@ -170,8 +168,8 @@ def polar_gradient(x: Tensor, y: Tensor, polar: Tensor, factors: Tensor, needs: 
     turned = across / _positive(x_norm) * y_norm  # |T(y, x)|
     p, q, r, s = factors
     ends = (
-        (x, y, torch.stack([x_norm, near_x, x_along, p, q]), turned),
-        (y, x, torch.stack([y_norm, near_y, y_along, r, s]), across),
+        (x, y, (x_norm, near_x, x_along, p, q), turned),
+        (y, x, (y_norm, near_y, y_along, r, s), across),
     )
     weights, cancels = [], []
     for _, _, (norm, near, along, radial, other), length in ends:
@@ -180,10 +178,13 @@ def polar_gradient(x: Tensor, y: Tensor, polar: Tensor, factors: Tensor, needs: 
         sizes = torch.hypot(radial, other * length), (other * torch.hypot(whole, length)).abs()
         cancels.append(sizes[0] < SAFE * sizes[1])
     grads = _combined(x, y, torch.stack([weights[0], q, weights[1], s]), needs)
-    for grad, (w, v, numbers, _), cancel in zip(grads, ends, cancels, strict=True):
+    for grad, (w, v, (norm, _, _, radial, other), _), cancel in zip(
+        grads, ends, cancels, strict=True
+    ):
         if grad is not None:
             for rows in _chosen(cancel):
-                grad[rows] = _close_gradient(w[rows], v[rows], numbers[:, rows])
+                numbers = torch.stack([norm[rows], radial[rows], other[rows]])
+                grad[rows] = _close_gradient(w[rows], v[rows], numbers)
     return grads
 
 
@@ -204,16 +205,14 @@ def _combined(x: Tensor, y: Tensor, weights: Tensor, needs: Needs) -> Two:
 
 
 def _close_gradient(w: Tensor, v: Tensor, numbers: Tensor) -> Tensor:
-    """p w^ + q T(v, w) without cancellation; numbers |w|, m, <v - m w, w^>, p, q (5, n)."""
+    """p w^ + q T(v, w) without cancellation; numbers |w|, p, q (3, n)."""
     out = torch.empty_like(w)
     columns = numbers.unsqueeze(-1)
-    for rows, [a, unit, part] in blocks(w, 3):
-        norm, near, along, p, q = columns[:, rows]
+    for rows, [a, b, part] in blocks(w, 3):
+        norm, p, q = columns[:, rows]
         norm = _positive(norm)
-        torch.div(a.copy_(w[rows]), norm, out=unit)
-        part.copy_(v[rows]).addcmul_(a, near, value=-1)
-        _take_along(part, a, unit, (along / norm).squeeze(-1))
-        out[rows].copy_(part.mul_(q).addcmul_(unit, p))
+        _across(b.copy_(v[rows]), a.copy_(w[rows]), norm, part)
+        out[rows].copy_(part.mul_(q).addcmul_(a, p / norm))
     return out
 
 
@@ -236,17 +235,18 @@ def _chosen(rows: Tensor) -> list[Tensor | slice]:
     return [index] if index.numel() else []
 
 
-def _take_along(v: Tensor, w: Tensor, unit: Tensor, factor: Tensor) -> Tensor:
-    """v minus its part along unit = w/|w|, about factor w; in place.
+def _across(v: Tensor, w: Tensor, norm: Tensor, out: Tensor) -> Tensor:
+    """T(v, w) for |w| = norm, relative to itself; 0 only where v lies along w.
 
-    Rounding the products <v, unit> unit would leave 1e-16 of that part. w holds at most 24 bits, so
-    its products with the two halves of a factor are exact, and the rest is short.
+    With w_p the longest coordinate of w, v - (v_p/w_p) w differs from it by a part along w that is
+    at most sqrt(d) times longer, and its coordinates (v w_p - w v_p)/w_p lose nothing: products of
+    float32 numbers are exact.
     """
-    shifted = factor * (2.0**24 + 1)
-    high = shifted - (shifted - factor)
-    v.addcmul_(w, high.unsqueeze(-1), value=-1)
-    v.addcmul_(w, (factor - high).unsqueeze(-1), value=-1)
-    return v.addcmul_(unit, torch.linalg.vecdot(v, unit).unsqueeze(-1), value=-1)
+    index = w.abs().argmax(-1, keepdim=True)
+    own, other = w.gather(-1, index), v.gather(-1, index)
+    torch.mul(v, own, out=out).addcmul_(w, other, value=-1).div_(_positive(own))
+    along = torch.linalg.vecdot(out, w).unsqueeze(-1) / norm / norm
+    return out.addcmul_(w, along, value=-1)
 
 
 torch_passes = Passes(

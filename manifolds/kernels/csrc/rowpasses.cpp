@@ -17,13 +17,6 @@ GC_INLINE double near_sign(double v_norm, double w_norm, double product) {
 
 GC_INLINE double positive(double norm) { return norm + (norm == 0 ? 1.0 : 0.0); }
 
-// factor in two halves whose products with a float32 number are exact.
-GC_INLINE void halves(double factor, double& high, double& low) {
-    double shifted = factor * 16777217.0;
-    high = shifted - (shifted - factor);
-    low = factor - high;
-}
-
 struct Rows {
     const float* data;
     int64_t ld;
@@ -112,22 +105,24 @@ GC_CLONES void gc_row_pull(Rows x, Rows y, int64_t d, int64_t n, int64_t begin, 
 
 namespace {
 
-// t[k] = v - m w without its part along w, for w of norm `norm` and along = <v - m w, w^>; the
-// part is taken off twice, the second time with what the first has left.
-GC_INLINE void across(const float* v, const float* w, int64_t d, double m, double norm,
-                      double along, double* t) {
-    double high, low, left = 0;
-    const double inverse = 1.0 / norm;
-    halves(along / norm, high, low);
-#pragma omp simd reduction(+ : left)
+// t = T(v, w) for |w| = norm, relative to itself; 0 only where v lies along w. With w_p the longest
+// coordinate of w, (v w_p - w v_p)/w_p loses nothing (products of float32 numbers are exact) and
+// has a part along w that is at most sqrt(d) times longer than T.
+GC_INLINE void across(const float* v, const float* w, int64_t d, double norm, double* t) {
+    int64_t p = 0;
+    for (int64_t k = 1; k < d; ++k)
+        if (std::fabs(w[k]) > std::fabs(w[p])) p = k;
+    const double own = w[p], other = v[p], inverse = 1.0 / positive(own);
+    double along = 0;
+#pragma omp simd reduction(+ : along)
     for (int64_t k = 0; k < d; ++k) {
-        double b = w[k], rest = ((double)v[k] - m * b) - high * b - low * b;
+        double b = w[k], rest = ((double)v[k] * own - b * other) * inverse;
         t[k] = rest;
-        left += rest * b;
+        along += rest * b;
     }
-    left *= inverse * inverse;
+    along = along / norm / norm;
 #pragma omp simd
-    for (int64_t k = 0; k < d; ++k) t[k] -= left * (double)w[k];
+    for (int64_t k = 0; k < d; ++k) t[k] -= along * (double)w[k];
 }
 
 }  // namespace
@@ -159,7 +154,7 @@ GC_CLONES void gc_row_polar(Rows x, Rows y, int64_t d, int64_t n, int64_t begin,
             }
             step_x = sx;
             step_y = sy / positive(ny);
-            across(a, b, d, m, positive(ny), step_y, buffer);
+            across(a, b, d, positive(ny), buffer);
 #pragma omp simd reduction(+ : tt)
             for (int64_t k = 0; k < d; ++k) tt += buffer[k] * buffer[k];
             length = std::sqrt(tt);
@@ -178,7 +173,7 @@ GC_INLINE void polar_pull(const float* w, const float* v, int64_t d, double norm
     const double whole = along + m * norm, unit = 1.0 / positive(norm);
     const double size = std::hypot(p, q * turned), parts = std::fabs(q) * std::hypot(whole, turned);
     if (size < SAFE * parts) {
-        across(v, w, d, m, positive(norm), along, buffer);
+        across(v, w, d, positive(norm), buffer);
 #pragma omp simd
         for (int64_t k = 0; k < d; ++k) o[k] = (float)(q * buffer[k] + p * (unit * (double)w[k]));
         return;
