@@ -33,9 +33,11 @@ DIFFERENTIABLE = frozenset(list(KINDS)[:5])
 
 FIELDS = 5  # columns of the row tables, as in csrc
 EXACTS = 2
-# Entries of a band of the result: large enough for the matrix product, small enough that the
-# epilogue finds it in cache.
-BAND = 1 << 21
+# Entries of a band: large enough for the matrix products; the weights of a band are extra memory,
+# the results are not.
+FORWARD_BAND = 1 << 22
+BACKWARD_BAND = 1 << 20
+LARGE = 1 << 23  # bytes from which a matrix is worth large pages
 
 
 class Side(ctypes.Structure):
@@ -120,22 +122,30 @@ def prepare(library: Library, kind: str, x: Tensor, y: Tensor, c: float) -> Prep
     return Prepared(library, problem, (scaled[0], scaled[1]), (exacts[0], exacts[1]), tuple(keep))
 
 
-def _bands(n: int, m: int) -> list[slice]:
-    step = max(1, min(n, BAND // max(1, m)))
+def _bands(n: int, m: int, size: int) -> list[slice]:
+    step = max(1, min(n, size // max(1, m)))
     return [slice(start, min(start + step, n)) for start in range(0, n, step)]
+
+
+def empty(library: Library, *shape: int) -> Tensor:
+    """A float32 matrix to be filled, on large pages where the system has them."""
+    out = torch.empty(*shape)
+    if out.nbytes >= LARGE:
+        library.call("manifolds_large_pages", out, out.nbytes)
+    return out
 
 
 def forward(
     library: Library, kind: str, x: Tensor, y: Tensor, c: float, out: Tensor | None = None
 ) -> tuple[Tensor, int]:
     """Distances or angles (n, m), into `out` if given; and how many pairs were direct."""
-    out = torch.empty(x.shape[0], y.shape[0]) if out is None else out
+    out = empty(library, x.shape[0], y.shape[0]) if out is None else out
     if out.numel() == 0:
         return out, 0
     ready = prepare(library, kind, x, y, c)
     left, right = ready.scaled
     repaired = 0
-    for rows in _bands(*out.shape):
+    for rows in _bands(*out.shape, FORWARD_BAND):
         torch.mm(left[rows], right.T, out=out[rows])
         repaired += epilogue(ready, rows.start, out[rows])
     return out, repaired
@@ -197,8 +207,8 @@ def backward(
     ready = prepare(library, kind, x, y, c)
     left, right = ready.scaled
     grad, distances = _rows(grad), _rows(distances)
-    bands = _bands(n, m)
-    weights = torch.empty(bands[0].stop, m)
+    bands = _bands(n, m, BACKWARD_BAND)
+    weights = empty(library, bands[0].stop, m)
     sums = torch.zeros(2 * n + 2 * m + 1, dtype=torch.float64).split([n, n, m, m, 1])
     x_weight, x_extra, y_weight, y_extra, by_c = sums
     problem = ctypes.byref(ready.problem)

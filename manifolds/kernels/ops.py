@@ -44,7 +44,7 @@ def pairwise(x: Tensor, y: Tensor, c: Tensor, kind: str) -> Tensor:
     if found is None:
         return PLAIN[kind](x.detach(), y.detach(), c.detach())
     batch, pairs = _batches(x, y)
-    out = torch.empty(len(pairs), x.shape[-2], y.shape[-2])
+    out = fused.empty(found, len(pairs), x.shape[-2], y.shape[-2])
     for part, (a, b) in zip(out, pairs, strict=True):
         fused.forward(found, kind, a, b, c.item(), part)
     return out.reshape(*batch, *out.shape[-2:])

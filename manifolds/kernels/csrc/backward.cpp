@@ -7,7 +7,7 @@
 
 namespace {
 
-constexpr int64_t TILE = 2048;   // columns whose float32 sums stay in the first cache
+constexpr int64_t TILE = 2048;  // columns at a time: the prefetcher does not follow short rows
 constexpr int64_t BLOCK = 32;   // rows summed in float32 before they go to float64
 constexpr int64_t STRIPE = 64;  // columns whose close pairs are collected together
 

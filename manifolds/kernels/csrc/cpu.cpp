@@ -1,6 +1,11 @@
 // The library's identity. Everything exported is a C function `manifolds_*`.
 #include "abi.h"
 
+#ifdef __linux__
+#include <sys/mman.h>
+#include <unistd.h>
+#endif
+
 GC_EXPORT int manifolds_abi_version() { return 1; }
 
 // Name of the instruction set that target_clones picks here.
@@ -18,4 +23,17 @@ GC_EXPORT const char* manifolds_isa() {
 #else
     return "generic";
 #endif
+}
+
+// Asks for large pages under fresh memory: the first touch of a big matrix in pages of 4 KB costs
+// as much as a pass of the epilogue over it. A hint; where it is not taken nothing is lost.
+GC_EXPORT int manifolds_large_pages(void* start, int64_t bytes) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = ((uintptr_t)start + page - 1) / page * page;
+    const uintptr_t to = ((uintptr_t)start + (uintptr_t)bytes) / page * page;
+    if (to > from) madvise((void*)from, to - from, MADV_HUGEPAGE);
+#else
+    (void)start, (void)bytes;
+#endif
+    return 0;
 }

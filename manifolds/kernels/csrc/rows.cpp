@@ -4,6 +4,11 @@
 
 #include "sides.h"
 
+namespace {
+
+constexpr int64_t BLOCK = 32;  // rows that stay in cache between two passes
+
+}  // namespace
 
 GC_CLONES void gc_norms(const Problem& p, const Side& s, int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
@@ -111,8 +116,11 @@ GC_EXPORT int manifolds_measure(const Problem* p, int64_t which, double* sum) {
     const Side& s = which ? p->y : p->x;
     std::vector<double> sums(p->threads * p->d, 0.0);
     shares(s.n, p->threads, [&](int64_t begin, int64_t end, int64_t me) {
-        gc_norms(*p, s, begin, end);
-        gc_center(*p, s, begin, end, sums.data() + me * p->d);
+        for (int64_t from = begin; from < end; from += BLOCK) {
+            const int64_t to = end < from + BLOCK ? end : from + BLOCK;
+            gc_norms(*p, s, from, to);
+            gc_center(*p, s, from, to, sums.data() + me * p->d);
+        }
     });
     for (int64_t t = 0; t < p->threads; ++t)
         for (int64_t k = 0; k < p->d; ++k) sum[k] += sums[t * p->d + k];

@@ -164,7 +164,8 @@ def test_empty(kind, shapes, path):
 def test_ragged_sizes(kind, d, path, monkeypatch):
     if kind == "sphere" and d == 1:
         pytest.skip("two points")
-    monkeypatch.setattr(fused, "BAND", 64)
+    for name, value in {"FORWARD_BAND": 64, "BACKWARD_BAND": 48, "LARGE": 1}.items():
+        monkeypatch.setattr(fused, name, value)
     for n, m in ((1, 1), (1, 19), (19, 1), (13, 17)):
         x, y = points(kind, n, d).requires_grad_(), points(kind, m, d, seed=1).requires_grad_()
         out = run(kind, x, y)
