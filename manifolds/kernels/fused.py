@@ -145,7 +145,7 @@ def forward(
     ready = prepare(library, kind, x, y, c)
     left, right = ready.scaled
     repaired = 0
-    for rows in _bands(*out.shape, FORWARD_BAND):
+    for rows in _bands(x.shape[0], y.shape[0], FORWARD_BAND):
         torch.mm(left[rows], right.T, out=out[rows])
         repaired += epilogue(ready, rows.start, out[rows])
     return out, repaired
