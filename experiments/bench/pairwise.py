@@ -136,7 +136,7 @@ def measure(kind: str, n: int, d: int, near: float, options: argparse.Namespace)
         contestants["compiled"] = with_gradient(torch.compile(TEXTBOOK[kind]))
 
     loaded = library.cpu()
-    close = fused.forward(loaded, kind, x, y, 1.0)[1] / n**2 if loaded else math.nan
+    close = int(fused.forward(loaded, kind, x, y, 1.0)[1]) / n**2 if loaded else math.nan
     some = slice(0, min(n, 256))
     exact = OURS[kind](x[some].double(), y[some].double())
     error = ((OURS[kind](x[some], y[some]) - exact).abs() / exact)[exact != 0].max().item()

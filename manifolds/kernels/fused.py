@@ -1,4 +1,4 @@
-"""Pairwise distances and exterior angles through the C++ library: float32 matrices on the CPU.
+"""Pairwise distances and exterior angles of float32 points through a compiled library.
 
     forward    distances = epilogue(scaled_x @ scaled_y.T), in place, one matrix product a band
     backward   weights = epilogue(distances, gradients); two matrix products a band
@@ -37,6 +37,7 @@ EXACTS = 2
 # the results are not.
 FORWARD_BAND = 1 << 22
 BACKWARD_BAND = 1 << 20
+GRID_BAND = 1 << 24  # on a GPU, both: enough to hide the launches
 LARGE = 1 << 23  # bytes from which a matrix is worth large pages
 
 
@@ -59,7 +60,6 @@ class Problem(ctypes.Structure):
     _fields_ = (
         ("kind", ctypes.c_int64),
         ("d", ctypes.c_int64),
-        ("threads", ctypes.c_int64),
         ("c", ctypes.c_double),
         ("close", ctypes.c_double),
         ("center", ctypes.c_void_p),
@@ -97,17 +97,15 @@ def _rows(x: Tensor) -> Tensor:
 def prepare(library: Library, kind: str, x: Tensor, y: Tensor, c: float) -> Prepared:
     """Row terms of x (n, d) and y (m, d), float32, n and m at least 1."""
     d = x.shape[1]
-    problem = Problem(
-        kind=KINDS[kind], d=d, threads=torch.get_num_threads(), c=c, close=closeness(kind, d)
-    )
-    total = torch.zeros(d, dtype=torch.float64)
+    problem = Problem(kind=KINDS[kind], d=d, c=c, close=closeness(kind, d))
+    total = x.new_zeros(d, dtype=torch.float64)
     problem.center = total.data_ptr()
     keep, scaled, exacts = [total], [], []
     for side, points in ((problem.x, _rows(x)), (problem.y, _rows(y))):
         n = points.shape[0]
-        table = torch.empty(FIELDS, n)
-        exact = torch.empty(EXACTS, n, dtype=torch.float64)
-        factors = torch.empty(n, d)
+        table = x.new_empty(FIELDS, n)
+        exact = x.new_empty(EXACTS, n, dtype=torch.float64)
+        factors = x.new_empty(n, d)
         side.points, side.ld, side.n = points.data_ptr(), points.stride(0), n
         side.table, side.exact = table.data_ptr(), exact.data_ptr()
         side.scaled = factors.data_ptr()
@@ -115,53 +113,53 @@ def prepare(library: Library, kind: str, x: Tensor, y: Tensor, c: float) -> Prep
         exacts.append(exact)
         scaled.append(factors)
     for which in (0, 1):
-        library.call("manifolds_measure", ctypes.byref(problem), which, total)
+        block = ((problem.x, problem.y)[which].n, d, d)
+        library.call("manifolds_measure", ctypes.byref(problem), which, total, block=block)
     total /= x.shape[0] + y.shape[0]
     for which in (0, 1):
         library.call("manifolds_prepare", ctypes.byref(problem), which)
     return Prepared(library, problem, (scaled[0], scaled[1]), (exacts[0], exacts[1]), tuple(keep))
 
 
-def _bands(n: int, m: int, size: int) -> list[slice]:
-    step = max(1, min(n, size // max(1, m)))
+def _bands(library: Library, n: int, m: int, size: int) -> list[slice]:
+    step = max(1, min(n, (GRID_BAND if library.grid else size) // max(1, m)))
     return [slice(start, min(start + step, n)) for start in range(0, n, step)]
 
 
 def empty(library: Library, *shape: int) -> Tensor:
     """A float32 matrix to be filled, on large pages where the system has them."""
-    out = torch.empty(*shape)
-    if out.nbytes >= LARGE:
+    out = torch.empty(*shape, device=library.device)
+    if out.nbytes >= LARGE and not library.grid:
         library.call("manifolds_large_pages", out, out.nbytes)
     return out
 
 
 def forward(
     library: Library, kind: str, x: Tensor, y: Tensor, c: float, out: Tensor | None = None
-) -> tuple[Tensor, int]:
-    """Distances or angles (n, m), into `out` if given; and how many pairs were direct."""
+) -> tuple[Tensor, Tensor]:
+    """Distances or angles (n, m), into `out` if given; and how many pairs were direct, 0-dim."""
     out = empty(library, x.shape[0], y.shape[0]) if out is None else out
     if out.numel() == 0:
-        return out, 0
+        return out, x.new_zeros((), dtype=torch.int64)
     ready = prepare(library, kind, x, y, c)
     left, right = ready.scaled
-    repaired = 0
-    for rows in _bands(x.shape[0], y.shape[0], FORWARD_BAND):
+    bands = _bands(library, *out.shape, FORWARD_BAND)
+    repaired = x.new_zeros(len(bands), dtype=torch.int64)
+    for rows, count in zip(bands, repaired, strict=True):
         torch.mm(left[rows], right.T, out=out[rows])
-        repaired += epilogue(ready, rows.start, out[rows])
-    return out, repaired
+        epilogue(ready, rows.start, out[rows], count)
+    return out, repaired.sum()
 
 
-def epilogue(ready: Prepared, first: int, out: Tensor) -> int:
+def epilogue(ready: Prepared, first: int, out: Tensor, repaired: Tensor) -> None:
     """Turns products of the rows from `first` on into results, in place.
 
-    Gives the number of pairs computed from differences.
+    `repaired`, 0 before, gets the number of pairs computed from differences.
     """
-    repaired = torch.zeros((), dtype=torch.int64)
     ready.library.call(
         "manifolds_forward", ctypes.byref(ready.problem), first, out.shape[0], out, out.stride(0),
         repaired,
     )  # fmt: skip
-    return int(repaired)
 
 
 def weights_of(
@@ -172,17 +170,20 @@ def weights_of(
     out: Tensor,
     sums: tuple[Tensor, ...],
     curvature: bool,
-) -> int:
+) -> Tensor:
     """Weights of the gradient products for rows from `first` on, into `out`; close pairs are NaN.
 
     Adds to the sums (x weight, x extra, y weight, y extra, c) and gives the number of close pairs.
     """
-    close = torch.zeros((), dtype=torch.int64)
+    close = out.new_zeros((), dtype=torch.int64)
+    x_weight, x_extra, y_weight, y_extra, by_c = sums
     ready.library.call(
         "manifolds_backward", ctypes.byref(ready.problem), int(curvature), first, out.shape[0],
-        distances, distances.stride(0), grad, grad.stride(0), out, out.stride(0), *sums, close,
+        distances, distances.stride(0), grad, grad.stride(0), out, out.stride(0),
+        x_weight[first:], x_extra[first:], y_weight, y_extra, by_c, close,
+        block=(*out.shape, ready.problem.d),
     )  # fmt: skip
-    return int(close)
+    return close
 
 
 def backward(
@@ -200,30 +201,31 @@ def backward(
     Those not needed are empty or 0.
     """
     n, m, d = x.shape[0], y.shape[0], x.shape[1]
-    v_x = torch.empty(n, d) if need[0] else torch.empty(0)
-    v_y = torch.zeros(m, d) if need[1] else torch.empty(0)
+    v_x = x.new_empty((n, d) if need[0] else 0)
+    v_y = x.new_zeros((m, d) if need[1] else 0)
     if n == 0 or m == 0:
         return v_x.zero_(), v_y, 0.0
     ready = prepare(library, kind, x, y, c)
     left, right = ready.scaled
     grad, distances = _rows(grad), _rows(distances)
-    bands = _bands(n, m, BACKWARD_BAND)
+    bands = _bands(library, n, m, BACKWARD_BAND)
     weights = empty(library, bands[0].stop, m)
-    sums = torch.zeros(2 * n + 2 * m + 1, dtype=torch.float64).split([n, n, m, m, 1])
+    sums = x.new_zeros(2 * n + 2 * m + 1, dtype=torch.float64).split([n, n, m, m, 1])
     x_weight, x_extra, y_weight, y_extra, by_c = sums
     problem = ctypes.byref(ready.problem)
     for rows in bands:
         size = rows.stop - rows.start
         part, of = weights[:size], grad[rows]
         close = weights_of(ready, rows.start, distances[rows], of, part, sums, need[2])
-        if close > 0:
+        if library.grid or close > 0:  # on a grid, looking would mean waiting
             # Pulls first, then the products are added: the marks of close pairs must be gone.
             if need[0]:
                 v_x[rows].zero_()
             library.call(
                 "manifolds_backward_close", problem, int(need[2]), rows.start, size,
                 of, of.stride(0), part, part.stride(0),
-                v_x[rows] if need[0] else None, x_extra, v_y if need[1] else None, y_extra, by_c,
+                v_x[rows] if need[0] else None, x_extra[rows.start :],
+                v_y if need[1] else None, y_extra, by_c, close, block=(size, m, d),
             )  # fmt: skip
             if need[0]:
                 v_x[rows].addmm_(part, right)

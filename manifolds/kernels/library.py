@@ -1,10 +1,11 @@
-"""The compiled kernels as a ctypes library, and which path is live.
+"""The compiled kernels as ctypes libraries, one seam for host and device, and which path is live.
 
     MANIFOLDS_KERNELS = auto | torch | cpp | cuda
 
 "auto" takes what exists, and torch where nothing does; the others force one path, and forcing a
-missing one is an error. The library is built or loaded at first use. Functions take raw pointers,
-int64 sizes and double scalars, and return 0 or a status.
+missing one is an error. "cpp" forces the CPU's kernels and leaves a GPU's to what exists, "cuda"
+the other way round. A library is built or loaded at first use. Functions take raw pointers, int64
+sizes and double scalars, and return 0 or a status; both libraries export the same ones.
 """
 
 import ctypes
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from manifolds.kernels.build import BuildError, Built, build_cpp
 
-ABI_VERSION = 1
+ABI_VERSION = 2
 CHOICES = ("auto", "torch", "cpp", "cuda")
 
 
@@ -26,25 +27,64 @@ class KernelError(RuntimeError):
     """A kernel path was forced and does not exist, or a kernel reported a failure."""
 
 
+class Place(ctypes.Structure):
+    """struct Place of csrc/grid.h: scratch memory and stream of a call."""
+
+    _fields_ = (
+        ("work", ctypes.c_void_p),
+        ("bytes", ctypes.c_int64),
+        ("stream", ctypes.c_void_p),
+    )
+
+
 @dataclass(frozen=True)
 class Library:
-    """The loaded C++ library."""
+    """A loaded library, for tensors of one device."""
 
     handle: ctypes.CDLL
     isa: str
     built: Built
+    device: torch.device
+    grid: bool = False
+    """Kernels on a grid of threads: calls return before the work is done, counts of close pairs
+    stay on the device, and the library computes close pairs by itself."""
 
-    def call(self, name: str, *arguments: Any) -> None:
+    def call(self, name: str, *arguments: Any, block: tuple[int, int, int] | None = None) -> None:
         """Calls a function of the C ABI: tensors as pointers, int as int64, float as double.
 
         ctypes objects (byref of a structure) go through as they are.
 
+        Args:
+            block: rows, columns and features it works on, where kernels on a grid need scratch
+                memory.
+
         Raises:
             KernelError: its status is not 0.
         """
-        status = getattr(self.handle, name)(*[_convert(a) for a in arguments])
+        function = getattr(self.handle, name)
+        values = [_convert(a) for a in arguments]
+        if self.grid:
+            status = self._launch(function, values, block)
+        else:
+            status = function(*values, ctypes.c_int64(threads()))
         if status != 0:
-            raise KernelError(f"{name}: the kernel library returned status {status}")
+            raise KernelError(f"{name}: {self._error(status)}")
+
+    def _launch(self, function: Any, values: list[Any], block: tuple[int, int, int] | None) -> int:
+        size = 0 if block is None else self.handle.manifolds_work(*map(ctypes.c_int64, block))
+        # The allocator gives the memory to nobody else before this stream has come past the call.
+        work = torch.empty(size, dtype=torch.uint8, device=self.device)
+        place = Place(work.data_ptr(), size, None)
+        if self.device.type != "cuda":
+            return function(*values, ctypes.byref(place))
+        with torch.cuda.device(self.device):
+            place.stream = torch.cuda.current_stream(self.device).cuda_stream
+            return function(*values, ctypes.byref(place))
+
+    def _error(self, status: int) -> str:
+        if not self.grid:
+            return f"the kernel library returned status {status}"
+        return self.handle.manifolds_error(status).decode()
 
 
 def _convert(value: Any) -> Any:
@@ -91,7 +131,7 @@ def open_library(built: Built) -> Library:
         raise BuildError(f"library {built.path} does not load: {error}") from error
     if version != ABI_VERSION:
         raise BuildError(f"library {built.path} has ABI {version}, expected {ABI_VERSION}")
-    return Library(handle, isa, built)
+    return Library(handle, isa, built, torch.device("cpu"))
 
 
 def _open_any() -> Library:
@@ -134,6 +174,15 @@ def cpu() -> Library | None:
     if library is None and chosen == "cpp":
         raise KernelError(f"MANIFOLDS_KERNELS=cpp: {missing()}; install g++ or set $CXX")
     return library
+
+
+def of(x: Tensor) -> Library | None:
+    """The library that computes on float32 tensors of this one's device, None for the torch path.
+
+    Raises:
+        KernelError: MANIFOLDS_KERNELS forces a path that does not exist.
+    """
+    return cpu() if x.device.type == "cpu" else None
 
 
 def live() -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from manifolds.kernels.library import Library, cpu, threads
+from manifolds.kernels.library import Library, of
 from manifolds.kernels.radial import slope, value
 from manifolds.kernels.spaces import chunks
 from manifolds.numerics import deficit, dot, safe_divide
@@ -106,11 +106,11 @@ def scores(
     space: str, function: str, x: Tensor, y: Tensor, c: Tensor, i: Tensor, j: Tensor
 ) -> Tensor:
     """F(u) (k,) of the pairs (x[i], y[j]) in c's dtype."""
-    library = compiled(x)
+    library = compiled(x, y)
     if library is not None:
         u, v = (c.new_empty(i.shape[0]) for _ in range(2))
         sides = SPACE_CODES[space], x, y, x.shape[1], c.item(), i, j, i.shape[0]
-        library.call("manifolds_near_values", *sides, u, v, threads())
+        library.call("manifolds_near_values", *sides, u, v)
         return value(function, u, v if space == "sphere" else None)
     result = c.new_empty(i.shape[0])
     for part in chunks(i.shape[0], x.shape[1]):
@@ -136,17 +136,16 @@ def add_gradients(
     once: no row appears in two pairs.
     """
     (x, y), (i, j), total = points, index, c.new_zeros(())
-    library = compiled(x)
-    if library is not None:
+    library = compiled(x, y)
+    if library is not None and (once or not library.grid):
         count = i.shape[0]
         u, v, by_c = (c.new_empty(count) for _ in range(3))
         sides = SPACE_CODES[space], x, y, x.shape[1], c.item(), i, j
-        library.call("manifolds_near_values", *sides, count, u, v, threads())
+        library.call("manifolds_near_values", *sides, count, u, v)
         known = v if space == "sphere" else None
         score = value(function, u.clone(), known)
         w = weight.to(c.dtype) * slope(function, u, score, known)
-        workers = threads() if once else 1
-        library.call("manifolds_near_pull", *sides, w, count, *into, by_c, workers)
+        library.call("manifolds_near_pull", *sides, w, count, *into, by_c, int(once))
         return by_c.sum()
     for part in chunks(i.shape[0], x.shape[1]):
         pair = PAIRS[space](x[i[part]].to(c.dtype), y[j[part]].to(c.dtype), c)
@@ -159,8 +158,8 @@ def add_gradients(
     return total
 
 
-def compiled(x: Tensor) -> Library | None:
-    """The C++ library for contiguous float32 points on the CPU, where it is live."""
-    if x.dtype != torch.float32 or x.device.type != "cpu" or not x.is_contiguous():
+def compiled(*points: Tensor) -> Library | None:
+    """The library that computes on contiguous float32 points, where it is live."""
+    if not all(p.dtype == torch.float32 and p.is_contiguous() for p in points):
         return None
-    return cpu()
+    return of(points[0])

@@ -22,9 +22,7 @@ NAMES = "manifolds::pairwise", "manifolds::pairwise_backward"
 
 def compiled(x: Tensor, y: Tensor) -> library.Library | None:
     """The library that computes on these points, None where torch does."""
-    if x.device.type != "cpu" or x.dtype == torch.float64:
-        return None
-    return library.cpu()
+    return None if x.dtype == torch.float64 else library.of(x)
 
 
 def _batches(x: Tensor, y: Tensor) -> tuple[torch.Size, list[tuple[Tensor, Tensor]]]:

@@ -10,6 +10,7 @@ Row and column maxima and sums are kept online; the backward pass computes every
 points (or from kept products), so memory is O((n + m) d) plus a few tiles. Results are float64.
 """
 
+import itertools
 import math
 from typing import NamedTuple
 
@@ -60,25 +61,32 @@ def forward(p: Pairs, factor: float, bias: float, reduction: str, keep: int) -> 
     row, column = Online(n, like), Online(m if lse else 0, like)
     row_tops = like.new_full((len(column_blocks), n), -torch.inf)
     column_tops = like.new_full((len(row_blocks), m), -torch.inf)
-    compiled, scratch = Compiled.of(p, factor, bias, lse), _scratch(p)
-    for a, rows in enumerate(row_blocks):
-        for b, columns in enumerate(column_blocks):
-            out = _view(scratch, rows, columns)
-            product = None
-            if p.in_range(rows, columns):
-                into = kept[rows, columns] if rows.stop <= keep else out
-                product = p.product(rows, columns, into)
-                tops = row_tops[b, rows], column_tops[a, columns]
-                if compiled and compiled.forward(product, out, rows, columns, (row, column), tops):
-                    continue
-            tile = p.tile(rows, columns, None if compiled else product)
-            logits = _logits(p, tile.score, rows, columns, factor, bias)
-            if lse:
-                row_tops[b, rows] = row.add(rows, logits, 1)
-                column_tops[a, columns] = column.add(columns, logits, 0)
-            else:
-                row_tops[b, rows] = logits.amax(1).to(like.dtype)
-                row.sum[rows] += torch.logaddexp(logits, logits.new_zeros(())).sum(1)
+    compiled, scratch, in_range = Compiled.of(p, factor, bias, lse), _scratch(p), p.in_range()
+
+    def product_of(a: int, b: int) -> Tensor:
+        rows, columns = row_blocks[a], column_blocks[b]
+        into = kept[rows, columns] if rows.stop <= keep else _view(scratch, rows, columns)
+        return p.product(rows, columns, into)
+
+    in_torch = []
+    for a, b in itertools.product(range(len(row_blocks)), range(len(column_blocks))):
+        if compiled is None or not in_range[a][b]:
+            in_torch.append((a, b))
+            continue
+        rows, columns = row_blocks[a], column_blocks[b]
+        out, tops = _view(scratch, rows, columns), (row_tops[b, rows], column_tops[a, columns])
+        compiled.forward(product_of(a, b), out, (a, b), (row, column), tops)
+    for a, b in in_torch + (compiled.refused() if compiled else []):
+        rows, columns = row_blocks[a], column_blocks[b]
+        narrow = compiled is None and in_range[a][b]
+        tile = p.tile(rows, columns, product_of(a, b) if narrow else None)
+        logits = _logits(p, tile.score, rows, columns, factor, bias)
+        if lse:
+            row_tops[b, rows] = row.add(rows, logits, 1)
+            column_tops[a, columns] = column.add(columns, logits, 0)
+        else:
+            row_tops[b, rows] = logits.amax(1).to(like.dtype)
+            row.sum[rows] += torch.logaddexp(logits, logits.new_zeros(())).sum(1)
     row_sums, column_sums = (row.result(), column.result()) if lse else (row.sum, column.sum)
     reach = _reach(p, row_tops, column_tops, row_sums, column_sums, lse)
     return Sums(row_sums, column_sums, pair, reach, kept)
@@ -135,18 +143,16 @@ def backward(
 ) -> Gradients:
     """Gradients of sum(row * grads[0]) + sum(column * grads[1]) + sum(pair * grads[2])."""
     n, m = p.shape
-    work = _Backward(p, sums, grads, factor, bias, lse)
-    row_blocks, column_blocks = p.blocks()
+    work = Accumulation(p, sums, grads, factor, bias, lse)
     cut = -CUT_MARGIN - math.log(max(n, m, 1)) if lse else CUT
-    live = (sums.reach >= cut) | sums.reach.isnan()
-    for a, rows in enumerate(row_blocks):
-        for b, columns in enumerate(column_blocks):
-            if live[a, b]:
-                work.add(rows, columns)
+    live = ((sums.reach >= cut) | sums.reach.isnan()).nonzero().tolist()
+    in_torch = [(a, b) for a, b in live if not work.add_compiled(a, b)]
+    for a, b in in_torch + work.refused():
+        work.add_torch(a, b)
     return work.result()
 
 
-class _Backward:
+class Accumulation:
     """The gradients of a problem while its tiles arrive."""
 
     def __init__(
@@ -159,36 +165,49 @@ class _Backward:
         lse: bool,
     ) -> None:
         self.p, self.sums, self.factor, self.bias, self.lse = p, sums, factor, bias, lse
-        self.grads = grads
+        self.grads = grads[0].contiguous(), grads[1].contiguous(), grads[2].contiguous()
+        self.known = (finite(sums.row), finite(sums.column)) if lse else (sums.row * 0, sums.column)
         self.x, self.y = torch.zeros_like(p.x.vector), torch.zeros_like(p.y.vector)
         self.levels = torch.zeros_like(p.x.level), torch.zeros_like(p.y.level)
         self.near: tuple[Tensor, Tensor] | None = None
-        self.totals = p.c.new_zeros(2)  # dL/dfactor, dL/dbias
+        self.totals = p.c.new_zeros(3)  # dL/dfactor, dL/dbias, dL/dc of what the library adds
         self.by_c = p.c.new_zeros(())
-        bases = (-finite(sums.row), -finite(sums.column)) if lse else (sums.row * 0, sums.column)
         dtype = p.x.vector.dtype
-        self.row, self.column = lines(bases[0], grads[0], dtype), lines(bases[1], grads[1], dtype)
+        self.row = lines(-self.known[0], self.grads[0], dtype)
+        self.column = lines(-self.known[1], self.grads[1], dtype)
         self.compiled, self.scratch = Compiled.of(p, factor, bias, lse), _scratch(p)
+        self.in_range = p.in_range()
 
-    def add(self, rows: slice, columns: slice) -> None:
-        """Adds what a tile gives."""
-        p, out = self.p, _view(self.scratch, rows, columns)
-        product = None
-        if p.in_range(rows, columns):
-            kept = self.sums.kept
-            known = rows.stop <= kept.shape[0]
-            product = kept[rows, columns] if known else p.product(rows, columns, out)
-            if self.compiled:
-                sides, levels = (self.row, self.column), self.levels
-                close = self.compiled.backward(
-                    product, out, rows, columns, sides, levels, self.totals
-                )
-                if close is not None:
-                    if len(close):
-                        self._add_near(rows, columns, close, p.near_scores(rows, columns, close))
-                    self._add_products(rows, columns, out)
-                    return
-        tile = p.tile(rows, columns, None if self.compiled else product)
+    def _product(self, rows: slice, columns: slice) -> Tensor:
+        kept = self.sums.kept
+        if rows.stop <= kept.shape[0]:
+            return kept[rows, columns]
+        return self.p.product(rows, columns, _view(self.scratch, rows, columns))
+
+    def add_compiled(self, a: int, b: int) -> bool:
+        """Adds what a tile gives through the library; False where torch has to."""
+        if self.compiled is None or not self.in_range[a][b]:
+            return False
+        rows, columns = (blocks[k] for blocks, k in zip(self.p.blocks(), (a, b), strict=True))
+        out = _view(self.scratch, rows, columns)
+        close = self.compiled.backward(self._product(rows, columns), out, (a, b), self)
+        if close is not None:
+            if len(close):
+                scores = self.p.near_scores(rows, columns, close)
+                self._add_near(rows, columns, close, scores)
+            self._add_products(rows, columns, out)
+        return True
+
+    def refused(self) -> list[tuple[int, int]]:
+        """The tiles that the library refused."""
+        return self.compiled.refused() if self.compiled else []
+
+    def add_torch(self, a: int, b: int) -> None:
+        """Adds what a tile gives; in float64 where the library left it."""
+        p = self.p
+        rows, columns = (blocks[k] for blocks, k in zip(p.blocks(), (a, b), strict=True))
+        narrow = self.compiled is None and self.in_range[a][b]
+        tile = p.tile(rows, columns, self._product(rows, columns) if narrow else None)
         weight = self._weights(rows, columns, tile)
         if tile.close is not None:
             where = tile.close.unbind(1)
@@ -221,18 +240,18 @@ class _Backward:
         i, j = close[:, 0] + rows.start, close[:, 1] + columns.start
         logits = self.factor * score + self.bias
         if self.lse:
-            weight = self.grads[0][i] * (logits - finite(self.sums.row)[i]).exp()
-            weight += self.grads[1][j] * (logits - finite(self.sums.column)[j]).exp()
+            weight = self.grads[0][i] * (logits - self.known[0][i]).exp()
+            weight += self.grads[1][j] * (logits - self.known[1][j]).exp()
         else:
             weight = self.grads[0][i] * logits.sigmoid()
         self.totals[0] += (weight * score).sum()
         self.totals[1] += weight.sum()
-        points, into = (p.x.points, p.y.points), self._direct()
+        points, into = (p.x.points, p.y.points), self.direct()
         self.by_c += near.add_gradients(
             p.space, p.function, points, p.c, (i, j), weight * self.factor, into
         )
 
-    def _direct(self) -> tuple[Tensor, Tensor]:
+    def direct(self) -> tuple[Tensor, Tensor]:
         """Gradients of the points that do not come through rows and levels."""
         if self.near is None:
             self.near = torch.zeros_like(self.p.x.points), torch.zeros_like(self.p.y.points)
@@ -266,7 +285,7 @@ class _Backward:
         if p.coupled:
             self.by_c -= (grads[0] * left).sum()
         levels = self._level_sums(weight, p.x.level[rows], p.y.level[columns])
-        parts = zip((p.x, p.y), (rows, columns), grads, levels, self._direct(), strict=True)
+        parts = zip((p.x, p.y), (rows, columns), grads, levels, self.direct(), strict=True)
         for side, part, grad, level, into in parts:
             grad.mul_(-p.k)
             points, known = side.points[part].to(grad.dtype), side.level[part]
@@ -276,6 +295,7 @@ class _Backward:
     def result(self) -> Gradients:
         """The gradients, once every tile has been added."""
         p = self.p
+        self.by_c += self.totals[2]
         if p.coupled:
             # k = c: dL/dk = -sum_ij w_ij <X_i, Y_j>, and sum_j w_ij Y_j is there already.
             self.by_c -= spaces.row_dots(self.x, p.x.vector, p.c.dtype).sum()

@@ -88,12 +88,18 @@ class Pairs:
         right, _ = self.kind.rows(self.y.points[columns].to(dtype), self.c)
         return left, right
 
-    def in_range(self, rows: slice, columns: slice) -> bool:
-        """Whether float32 holds the slopes of a block."""
-        if not self.coupled or self.x.vector.dtype == self.c.dtype:
-            return True
-        highest = (1 + self.x.level[rows].amax()) * (1 + self.y.level[columns].amax())
-        return not highest > MAX_FORM  # NaN stays in float32
+    def in_range(self) -> list[list[bool]]:
+        """Whether float32 holds the slopes of a block, by rows and columns of blocks."""
+        row_blocks, column_blocks = self.blocks()
+        plain = not self.coupled or self.x.vector.dtype == self.c.dtype
+        if plain or not row_blocks or not column_blocks:
+            return [[True] * len(column_blocks) for _ in row_blocks]
+        times = [
+            1 + torch.stack([side.level[part].amax() for part in blocks])
+            for side, blocks in ((self.x, row_blocks), (self.y, column_blocks))
+        ]
+        # One look at the device for all blocks; NaN stays in float32.
+        return (~(times[0][:, None] * times[1] > MAX_FORM)).tolist()
 
     def tile(self, rows: slice, columns: slice, product: Tensor | None) -> Tile:
         """u and F(u) of a block from its product; in float64 without one, or if need be."""
@@ -112,7 +118,7 @@ class Pairs:
         return Tile(u, score, close)
 
     def limit(self, size: int) -> int:
-        """Close pairs in a block beyond which it is computed in float64."""
+        """Close pairs in a block of `size` beyond which it is computed in float64."""
         return int(CLOSE_SHARE * size)
 
     def near_scores(self, rows: slice, columns: slice, close: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The row passes in C++: float32 points on the CPU, where the library is live.
+"""The row passes of a compiled library: float32 points, where it is live.
 
 Every other dtype, and a machine without the library, takes the passes in torch.
 """
@@ -14,9 +14,9 @@ from manifolds.rowwise.passes import WORK, Needs, Passes, Two, torch_passes
 
 
 def _library(*tensors: Tensor) -> library.Library | None:
-    if any(t.dtype != torch.float32 or t.device.type != "cpu" for t in tensors):
+    if any(t.dtype != torch.float32 for t in tensors):
         return None
-    return library.cpu()
+    return library.of(tensors[0])
 
 
 def _rows(x: Tensor) -> tuple[Tensor, int]:
@@ -28,7 +28,7 @@ def _rows(x: Tensor) -> tuple[Tensor, int]:
 
 def _call(found: library.Library, name: str, like: Tensor, *rest: Any) -> None:
     n, d = like.shape
-    found.call(f"manifolds_row_{name}", library.threads(), n, d, *rest)
+    found.call(f"manifolds_row_{name}", n, d, *rest)
 
 
 def norms(x: Tensor) -> Tensor:
@@ -82,16 +82,12 @@ def difference_gradient(x: Tensor, y: Tensor, factors: Tensor, needs: Needs) -> 
     return out
 
 
-def _buffer(x: Tensor) -> Tensor:
-    return x.new_empty(library.threads(), x.shape[1], dtype=WORK)
-
-
 def polar_rows(x: Tensor, y: Tensor) -> Tensor:
     found = _library(x, y)
     if found is None:
         return passes.polar_rows(x, y)
     out = x.new_empty(6, x.shape[0], dtype=WORK)
-    _call(found, "polar", x, *_rows(x), *_rows(y), out, _buffer(x))
+    _call(found, "polar", x, *_rows(x), *_rows(y), out)
     return out
 
 
@@ -101,7 +97,7 @@ def polar_gradient(x: Tensor, y: Tensor, polar: Tensor, factors: Tensor, needs: 
         return passes.polar_gradient(x, y, polar, factors, needs)
     out = _outputs(x, y, needs)
     polar, factors = polar.contiguous(), factors.contiguous()
-    _call(found, "polar_pull", x, *_rows(x), *_rows(y), polar, factors, *out, _buffer(x))
+    _call(found, "polar_pull", x, *_rows(x), *_rows(y), polar, factors, *out)
     return out
 
 

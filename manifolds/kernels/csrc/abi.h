@@ -1,7 +1,9 @@
-// Shared by all sources of the CPU library: exports, ISA clones, threads.
+// Shared by all sources: exports; for the host ISA clones and threads.
 //
 // ABI: extern "C", raw pointers (row-major, leading dimension in elements), int64_t sizes, double
-// scalars, the number of threads; 0 on success. Sources are plain C++17 without torch.
+// scalars; 0 on success. Sources are plain C++17 without torch. The libraries of host and device
+// export the same functions; the last argument says where they run: the number of threads on the
+// host, a Place (grid.h) on a device.
 #pragma once
 
 #include <cstdint>

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "direct.h"
+#include "threads.h"
 
 namespace {
 
@@ -14,7 +15,7 @@ constexpr int64_t STRIPE = 64;  // columns whose close pairs are collected toget
 // Sums over rows and columns, float64: weight * alpha of the other side, and "extra" (lorentz:
 // weight sinh(rx - ry), its sign flipped for columns; poincare: g tanh(D/2)).
 struct Sums {
-    double *x_weight, *x_extra;  // (n)
+    double *x_weight, *x_extra;  // (rows)
     double *y_weight, *y_extra;  // (m), of one thread
     double curvature;            // sum of what d d/dc takes from the pairs
     int64_t close;
@@ -72,8 +73,8 @@ GC_INLINE void backward_block(const Problem& p, int64_t first, int64_t begin, in
                     w[j] = fine ? weight : __builtin_nanf("");
                     bad += fine ? 0 : 1;
                 }
-                sums.x_weight[at] += row_weight;
-                if (Is<KIND>::hyperbolic) sums.x_extra[at] += row_extra;
+                sums.x_weight[i] += row_weight;
+                if (Is<KIND>::hyperbolic) sums.x_extra[i] += row_extra;
                 sums.curvature -= moved / (2 * p.c);
                 if (CURVATURE) sums.curvature += by_c / (p.c * std::sqrt(p.c));
                 sums.close += bad;
@@ -102,21 +103,22 @@ GC_CLONES void gc_backward(const Problem& p, int64_t curvature, int64_t first, i
 }
 
 // Weights (rows, y.n) of the gradient products from distances and their gradients, for the rows
-// from `first` on; close pairs are left as NaN. Adds to the sums x_* (x.n), y_* (y.n), *by_c
+// from `first` on; close pairs are left as NaN. Adds to the sums x_* (rows), y_* (y.n), *by_c
 // (if `curvature`) and *close.
 GC_EXPORT int manifolds_backward(const Problem* p, int64_t curvature, int64_t first, int64_t rows,
                                  const float* dist, int64_t ld, const float* grad, int64_t ldg,
                                  float* weights, int64_t ldw, double* x_weight, double* x_extra,
-                                 double* y_weight, double* y_extra, double* by_c, int64_t* close) {
+                                 double* y_weight, double* y_extra, double* by_c, int64_t* close,
+                                 int64_t threads) {
     const int64_t m = p->y.n;
-    std::vector<double> columns(2 * m * p->threads, 0.0);
-    std::vector<Sums> sums(p->threads);
-    shares(rows, p->threads, [&](int64_t begin, int64_t end, int64_t me) {
+    std::vector<double> columns(2 * m * threads, 0.0);
+    std::vector<Sums> sums(threads);
+    shares(rows, threads, [&](int64_t begin, int64_t end, int64_t me) {
         double* mine = columns.data() + 2 * m * me;
         sums[me] = Sums{x_weight, x_extra, mine, mine + m, 0.0, 0};
         gc_backward(*p, curvature, first, begin, end, dist, ld, grad, ldg, weights, ldw, sums[me]);
     });
-    for (int64_t t = 0; t < p->threads; ++t) {
+    for (int64_t t = 0; t < threads; ++t) {
         for (int64_t j = 0; j < m; ++j) y_weight[j] += columns[2 * m * t + j];
         for (int64_t j = 0; j < m; ++j) y_extra[j] += columns[2 * m * t + m + j];
         *by_c += sums[t].curvature;
@@ -126,14 +128,16 @@ GC_EXPORT int manifolds_backward(const Problem* p, int64_t curvature, int64_t fi
 }
 
 // Takes the close pairs (NaN) of `weights` out of the products and into v_x (rows, d), v_y (y.n, d)
-// and the extra sums: v -= their weighted differences. Either v may be null.
+// and the extra sums: v -= their weighted differences. Either v may be null. *close: their number.
 GC_EXPORT int manifolds_backward_close(const Problem* p, int64_t curvature, int64_t first,
                                        int64_t rows, const float* grad, int64_t ldg,
                                        float* weights, int64_t ldw, float* v_x, double* x_extra,
-                                       float* v_y, double* y_extra, double* by_c) {
+                                       float* v_y, double* y_extra, double* by_c,
+                                       const int64_t* close, int64_t threads) {
+    if (*close == 0) return 0;
     const int64_t m = p->y.n, d = p->d;
-    std::vector<double> totals(p->threads, 0.0);
-    shares(rows, p->threads, [&](int64_t begin, int64_t end, int64_t me) {
+    std::vector<double> totals(threads, 0.0);
+    shares(rows, threads, [&](int64_t begin, int64_t end, int64_t me) {
         std::vector<float> partial(d), unused(v_x ? 0 : d);
         std::vector<int64_t> js(CHUNK);
         std::vector<float> gs(CHUNK);
@@ -147,7 +151,7 @@ GC_EXPORT int manifolds_backward_close(const Problem* p, int64_t curvature, int6
                 }
                 if (held == CHUNK || (j == m && held > 0)) {
                     gc_pull(*p, p->x, first + i, p->y, js.data(), gs.data(), held, curvature != 0,
-                            v_x ? v_x + i * d : unused.data(), x_extra + first + i, &totals[me],
+                            v_x ? v_x + i * d : unused.data(), x_extra + i, &totals[me],
                             partial.data());
                     held = 0;
                 }
@@ -157,7 +161,7 @@ GC_EXPORT int manifolds_backward_close(const Problem* p, int64_t curvature, int6
     for (double total : totals) *by_c += total;
     const int64_t stripes = (m + STRIPE - 1) / STRIPE;
     if (v_y != nullptr)
-        shares(stripes, p->threads, [&](int64_t begin, int64_t end, int64_t) {
+        shares(stripes, threads, [&](int64_t begin, int64_t end, int64_t) {
             std::vector<float> partial(d);
             std::vector<std::vector<int64_t>> lists(STRIPE);
             std::vector<float> gs(CHUNK);
@@ -182,7 +186,7 @@ GC_EXPORT int manifolds_backward_close(const Problem* p, int64_t curvature, int6
                 }
             }
         });
-    shares(rows, p->threads, [&](int64_t begin, int64_t end, int64_t) {
+    shares(rows, threads, [&](int64_t begin, int64_t end, int64_t) {
         for (int64_t i = begin; i < end; ++i)
             for (int64_t j = 0; j < m; ++j)
                 if (weights[i * ldw + j] != weights[i * ldw + j]) weights[i * ldw + j] = 0;

@@ -6,7 +6,7 @@
 #include <unistd.h>
 #endif
 
-GC_EXPORT int manifolds_abi_version() { return 1; }
+GC_EXPORT int manifolds_abi_version() { return 2; }
 
 // Name of the instruction set that target_clones picks here.
 GC_EXPORT const char* manifolds_isa() {
@@ -27,7 +27,7 @@ GC_EXPORT const char* manifolds_isa() {
 
 // Asks for large pages under fresh memory: the first touch of a big matrix in pages of 4 KB costs
 // as much as a pass of the epilogue over it. A hint; where it is not taken nothing is lost.
-GC_EXPORT int manifolds_large_pages(void* start, int64_t bytes) {
+GC_EXPORT int manifolds_large_pages(void* start, int64_t bytes, int64_t) {
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
     const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = ((uintptr_t)start + page - 1) / page * page;
     const uintptr_t to = ((uintptr_t)start + (uintptr_t)bytes) / page * page;

@@ -3,6 +3,8 @@
 
 #include <cmath>
 
+#include "abi.h"
+
 namespace {
 
 // Squared lengths of t for four rows of y at once.
@@ -34,27 +36,6 @@ GC_INLINE void lengths4(const float* x, const float* const* y, const Near* near,
         out[2] += s2;
         out[3] += s3;
     }
-}
-
-// Coefficients of t for known n; e = 0 at the root's own side needs none.
-GC_INLINE void set_shorter(Near& p, double nx, double ny) {
-    bool x_longer = nx >= ny;
-    double shorter = x_longer ? ny : nx, ratio = shorter == 0 ? 0.0 : p.n / shorter;
-    p.longer = x_longer ? nx : ny;
-    p.in_x = x_longer ? 0.0f : (float)ratio;
-    p.in_y = x_longer ? (float)ratio : 0.0f;
-}
-
-// t[k] in float64.
-GC_INLINE double wide_t(double x, double y, double in_x, double in_y) {
-    return (x - y) - in_x * x - in_y * y;
-}
-
-GC_INLINE void wide_ratios(bool polar, const Near& p, double nx, double ny, double& in_x, double& in_y) {
-    in_x = in_y = 0;
-    if (!polar) return;
-    double shorter = nx >= ny ? ny : nx, ratio = shorter == 0 ? 0.0 : p.n / shorter;
-    (nx >= ny ? in_y : in_x) = ratio;
 }
 
 // n and |t|^2 in float64.
@@ -131,86 +112,8 @@ GC_CLONES void gc_direct(const Problem& p, const Side& a, int64_t i, const Side&
         } else if (!narrow_enough(polar, t2, q, cosh2)) {
             t2 = wide_length(polar, x, y, p.d, nx, ny, q);
         }
-        if (kind == LORENTZ) {
-            double shorter = nx < ny ? nx : ny, root = std::sqrt(p.c);
-            double across = q.longer == 0 ? 0.0 : 0.25 * p.c * t2 * (shorter / q.longer);
-            double along = root * q.n;  // a - b
-            q.s = std::sqrt(along * along / (2 * (1 + root * nx * (root * ny) + fx * fy)) + across);
-        }
-        if (kind == POINCARE) q.s = std::sqrt(p.c * t2 / fx / fy);
-        if (kind == EUCLIDEAN || kind == EUCLIDEAN2) q.s = std::sqrt(t2);
-        if (is_spherical(kind)) q.s = q.longer == 0 ? 0.0 : std::sqrt(t2) / (2 * q.longer);
+        q.s = gc_direct_s(p, q, t2, nx, fx, ny, fy);
     }
-}
-
-namespace {
-
-double direct_angle(const Problem& p, const Near& q, double nx, double fx, double ny, double fy) {
-    if (nx == 0) return fx == fx && fy == fy ? 0.0 : fx + fy;
-    double root_c = std::sqrt(p.c), a = nx, b = ny, apart = q.n, x_cosh = 1, y_cosh = 1;
-    if (p.kind == LORENTZ_ANGLE) {
-        a = root_c * nx;
-        b = root_c * ny;
-        apart = root_c * q.n;
-        x_cosh = fx;
-        y_cosh = fy;
-    }
-    if (p.kind == POINCARE_ANGLE) {
-        a = 2 * root_c * nx / fx;
-        b = 2 * root_c * ny / fy;
-        apart = 2 * root_c * q.n * (1 + p.c * nx * ny) / fx / fy;
-        x_cosh = (2 - fx) / fx;
-        y_cosh = (2 - fy) / fy;
-    }
-    double s2 = q.s * q.s, cos2 = 1 - s2 > 0 ? 1 - s2 : (s2 == s2 ? 0.0 : s2);
-    double e2 = 4 * (q.sign > 0 ? s2 : cos2);
-    double radial = apart * ((a + b) / (a * y_cosh + b * x_cosh));
-    double along = -radial - b * x_cosh * e2 / 2, across = b * 2 * q.s * std::sqrt(cos2);
-    return across == 0 && along == 0 ? 0.0 : std::atan2(across, along);
-}
-
-}  // namespace
-
-double gc_direct_value(const Problem& p, const Near& q, int64_t i, int64_t j) {
-    if (p.kind == EUCLIDEAN) return q.s;
-    if (p.kind == EUCLIDEAN2) return q.s * q.s;
-    if (p.kind == SPHERE) {
-        double angle = 2 * std::asin(q.s > 1 ? 1.0 : q.s);
-        return q.sign < 0 ? 3.14159265358979324 - angle : angle;
-    }
-    if (is_angle(p.kind))
-        return direct_angle(p, q, p.x.exact[NORM * p.x.n + i], p.x.exact[SCALE * p.x.n + i],
-                            p.y.exact[NORM * p.y.n + j], p.y.exact[SCALE * p.y.n + j]);
-    return 2 * std::asinh(q.s);
-}
-
-Pull gc_direct_slope(const Problem& p, const Near& q, double g, double nx, double fx,
-                            double ny, double fy) {
-    Pull out{};
-    const int64_t kind = p.kind;
-    double root_c = std::sqrt(p.c);
-    if (q.s == 0) return out;  // gradient 0 at x = y, and at antipodes
-    if (kind == EUCLIDEAN2) {
-        out.weight = out.along = g;
-    } else if (kind == EUCLIDEAN) {
-        out.weight = out.along = g / q.s;
-    } else if (kind == SPHERE) {
-        double rest = 1 - q.s * q.s;
-        out.weight = g / (2 * q.s * std::sqrt(rest > 0 ? rest : 0.0));
-        out.along = q.sign * out.weight / q.longer;
-    } else {
-        double cosh_half = std::sqrt(1 + q.s * q.s);
-        out.weight = g / (2 * q.s * cosh_half);
-        out.half = g * q.s / cosh_half;
-        if (kind == LORENTZ) {
-            double a = root_c * nx, b = root_c * ny;
-            double mixed = a * fy + b * fx;
-            out.radial = mixed == 0 ? 0.0 : out.weight * root_c * q.n * (a + b) / mixed;
-            out.along = out.weight * b * 0.70710678118654752 / q.longer;
-        }
-        if (kind == POINCARE) out.along = out.weight * root_c * 1.41421356237309505 / fy;
-    }
-    return out;
 }
 
 // Row i of side a against its close pairs js of side b: v -= sum of along t.

@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "direct.h"
+#include "threads.h"
 
 namespace {
 
@@ -105,9 +106,9 @@ GC_CLONES int64_t gc_forward(const Problem& p, int64_t first, int64_t begin, int
 // out (rows, y.n), rows `ld` apart: <scaled x, scaled y> of the rows from `first` on, replaced by
 // distances. *repaired grows by the number of pairs computed from differences.
 GC_EXPORT int manifolds_forward(const Problem* p, int64_t first, int64_t rows, float* out,
-                                int64_t ld, int64_t* repaired) {
-    std::vector<int64_t> counts(p->threads, 0);
-    shares(rows, p->threads, [&](int64_t begin, int64_t end, int64_t me) {
+                                int64_t ld, int64_t* repaired, int64_t threads) {
+    std::vector<int64_t> counts(threads, 0);
+    shares(rows, threads, [&](int64_t begin, int64_t end, int64_t me) {
         counts[me] = gc_forward(*p, first, begin, end, out, ld);
     });
     for (int64_t count : counts) *repaired += count;

@@ -1,23 +1,12 @@
 // Single pairs (x[i], y[j]) of float32 points in float64, from differences: the form u of
-// manifolds/kernels/spaces.py with all its digits at any separation, and its gradient. Formulas as
-// in manifolds/kernels/near.py, which is the torch path.
+// manifolds/kernels/spaces.py with all its digits at any separation, and its gradient (near.h).
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "abi.h"
+#include "near.h"
 
 namespace {
-
-enum Space { DOT, EUCLIDEAN, SPHERE, LORENTZ, POINCARE };
-
-// What a pair is made of. e = x/|x| - y/|y| = (x - y - in_z z) / longer with z the shorter point and
-// in_z = (|x| - |y|) / |z|, and f = x/|x| + y/|y| likewise from x and -y.
-struct Pair {
-    double xx, yy, dd, xy, n, x_norm, y_norm, longer, in_z;
-    bool x_longer, degenerate;
-    double e2, f2;
-};
 
 GC_INLINE Pair lengths(const float* x, const float* y, int64_t d) {
     double xx = 0, yy = 0, dd = 0, xy = 0, nn = 0;
@@ -30,16 +19,7 @@ GC_INLINE Pair lengths(const float* x, const float* y, int64_t d) {
         dd += difference * difference;
         nn += difference * (a + b);
     }
-    Pair p{};
-    p.xx = xx, p.yy = yy, p.dd = dd, p.xy = xy;
-    p.x_norm = std::sqrt(xx), p.y_norm = std::sqrt(yy);
-    p.n = p.x_norm + p.y_norm > 0 ? nn / (p.x_norm + p.y_norm) : 0;
-    p.x_longer = p.x_norm >= p.y_norm;
-    p.longer = p.x_longer ? p.x_norm : p.y_norm;
-    const double shorter = p.x_longer ? p.y_norm : p.x_norm;
-    p.degenerate = shorter == 0;
-    p.in_z = p.degenerate ? 0 : p.n / shorter;
-    return p;
+    return pair_of(xx, yy, dd, xy, nn);
 }
 
 // |e|^2 and |f|^2. x - y is exact to a unit in the last place of float64: it is formed first.
@@ -58,38 +38,11 @@ GC_INLINE void angles(const float* x, const float* y, int64_t d, Pair& p) {
     p.f2 = f2 * inverse * inverse;
 }
 
-// sinh(rx - ry).
-GC_INLINE double radial_sinh(double n, double root_c, double a, double b) {
-    const double x_cosh = std::sqrt(1 + a * a), y_cosh = std::sqrt(1 + b * b);
-    const double ta = a / x_cosh, tb = b / y_cosh;
-    return ta + tb > 0 ? root_c * n * (ta / y_cosh + tb / x_cosh) / (ta + tb) : 0;
-}
-
-GC_INLINE double gap(double norm2, double c) {
-    const double value = 1 - c * norm2;
-    return value > 0 ? value : std::numeric_limits<double>::quiet_NaN();
-}
-
 GC_INLINE void form(int64_t space, const float* x, const float* y, int64_t d, double c, Pair& p,
                     double& u, double& v) {
     p = lengths(x, y, d);
-    v = 0;
-    if (space == DOT) {
-        u = p.xy;
-    } else if (space == EUCLIDEAN) {
-        u = p.dd;
-    } else if (space == POINCARE) {
-        u = 2 * c * p.dd / gap(p.xx, c) / gap(p.yy, c);
-    } else {
-        angles(x, y, d, p);
-        if (space == SPHERE) {
-            u = p.e2 / 2, v = p.f2 / 2;
-            return;
-        }
-        const double root_c = std::sqrt(c), a = root_c * p.x_norm, b = root_c * p.y_norm;
-        const double s = radial_sinh(p.n, root_c, a, b);
-        u = s * s / (1 + std::sqrt(1 + s * s)) + a / 2 * b * p.e2;
-    }
+    if (is_polar_space(space)) angles(x, y, d, p);
+    form_of(space, c, p, u, v);
 }
 
 GC_CLONES void values(int64_t space, const float* x, const float* y, int64_t d, double c,
@@ -135,7 +88,7 @@ GC_INLINE double pull(int64_t space, const float* x, const float* y, int64_t d, 
         const double across = 4 * c * w / x_gap / y_gap;
         add_difference(grad_x, across, 2 * c * w * u / x_gap, x, y, d);
         add_difference(grad_y, across, 2 * c * w * u / y_gap, y, x, d);
-        return w * u * (1 / c + p.xx / x_gap + p.yy / y_gap);
+        return pull_c(space, c, p, u, w);
     }
     const double x_inverse = p.x_norm > 0 ? 1 / p.x_norm : 0;
     const double y_inverse = p.y_norm > 0 ? 1 / p.y_norm : 0;
@@ -182,8 +135,7 @@ GC_INLINE double pull(int64_t space, const float* x, const float* y, int64_t d, 
                    scale * x_inverse * (s / x_cosh + b * p.e2 / 2 - root_c * (p.n + tx)), x, y, d);
     add_difference(grad_y, scale * root_c,
                    scale * y_inverse * (a * p.e2 / 2 - s / y_cosh + root_c * (p.n - ty)), y, x, d);
-    const double times = root_c * p.n * (a + b) / (x_cosh + y_cosh);
-    return w * (u - times / x_cosh * times / y_cosh / 2) / c;
+    return pull_c(space, c, p, u, w);
 }
 
 GC_CLONES void pulls(int64_t space, const float* x, const float* y, int64_t d, double c,
@@ -208,12 +160,13 @@ GC_EXPORT int manifolds_near_values(int64_t space, const float* x, const float* 
     return 0;
 }
 
-// Adds sum_k w_k du_k/dx, du_k/dy to the gradients, and gives w_k du_k/dc. With more than one
-// thread no row may appear twice.
+// Adds sum_k w_k du_k/dx, du_k/dy to the gradients, and gives w_k du_k/dc. If `once`,
+// no row may appear twice.
 GC_EXPORT int manifolds_near_pull(int64_t space, const float* x, const float* y, int64_t d,
                                   double c, const int64_t* i, const int64_t* j, const double* w,
                                   int64_t k, float* grad_x, float* grad_y, double* by_c,
-                                  int64_t threads) {
+                                  int64_t once, int64_t threads) {
+    if (!once) threads = 1;
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t from = 0; from < k; from += SHARE)
         pulls(space, x, y, d, c, i, j, w, from, std::min(from + SHARE, k), grad_x, grad_y, by_c);

@@ -2,6 +2,7 @@
 // in float64, one rounding to float32. Notation there: x^ = x/|x|, T(v, w) the part of v across w,
 // m the sign of <x, y>, and 0 where the first is much shorter than the second.
 #include <cmath>
+#include <vector>
 
 #include "abi.h"
 #include "threads.h"
@@ -207,65 +208,66 @@ GC_CLONES void gc_row_polar_pull(Rows x, Rows y, int64_t d, int64_t n, int64_t b
     }
 }
 
-GC_EXPORT int manifolds_row_norms(int64_t threads, int64_t n, int64_t d, const float* x, int64_t ldx,
-                                  double* out) {
+GC_EXPORT int manifolds_row_norms(int64_t n, int64_t d, const float* x, int64_t ldx,
+                                  double* out, int64_t threads) {
     shares(n, threads, [&](int64_t begin, int64_t end, int64_t) {
         gc_row_norms({x, ldx}, d, begin, end, out);
     });
     return 0;
 }
 
-GC_EXPORT int manifolds_row_scaled(int64_t threads, int64_t n, int64_t d, const float* x,
-                                   int64_t ldx, const double* factor, float* out) {
+GC_EXPORT int manifolds_row_scaled(int64_t n, int64_t d, const float* x,
+                                   int64_t ldx, const double* factor, float* out, int64_t threads) {
     shares(n, threads, [&](int64_t begin, int64_t end, int64_t) {
         gc_row_scaled({x, ldx}, d, begin, end, factor, out);
     });
     return 0;
 }
 
-GC_EXPORT int manifolds_row_map(int64_t threads, int64_t n, int64_t d, const float* g, int64_t ldg,
+GC_EXPORT int manifolds_row_map(int64_t n, int64_t d, const float* g, int64_t ldg,
                                 const float* x, int64_t ldx, const double* f, const double* k,
-                                float* out, double* product) {
+                                float* out, double* product, int64_t threads) {
     shares(n, threads, [&](int64_t begin, int64_t end, int64_t) {
         gc_row_map({g, ldg}, {x, ldx}, d, begin, end, f, k, out, product);
     });
     return 0;
 }
 
-GC_EXPORT int manifolds_row_difference(int64_t threads, int64_t n, int64_t d, const float* x,
+GC_EXPORT int manifolds_row_difference(int64_t n, int64_t d, const float* x,
                                        int64_t ldx, const float* y, int64_t ldy, int64_t ends,
-                                       double* out) {
+                                       double* out, int64_t threads) {
     shares(n, threads, [&](int64_t begin, int64_t end, int64_t) {
         gc_row_difference({x, ldx}, {y, ldy}, d, n, begin, end, ends != 0, out);
     });
     return 0;
 }
 
-GC_EXPORT int manifolds_row_pull(int64_t threads, int64_t n, int64_t d, const float* x, int64_t ldx,
+GC_EXPORT int manifolds_row_pull(int64_t n, int64_t d, const float* x, int64_t ldx,
                                  const float* y, int64_t ldy, const double* factors, int64_t ends,
-                                 float* grad_x, float* grad_y) {
+                                 float* grad_x, float* grad_y, int64_t threads) {
     shares(n, threads, [&](int64_t begin, int64_t end, int64_t) {
         gc_row_pull({x, ldx}, {y, ldy}, d, n, begin, end, factors, ends != 0, grad_x, grad_y);
     });
     return 0;
 }
 
-// buffer: threads * d numbers.
-GC_EXPORT int manifolds_row_polar(int64_t threads, int64_t n, int64_t d, const float* x, int64_t ldx,
-                                  const float* y, int64_t ldy, double* out, double* buffer) {
-    shares(n, threads, [&](int64_t begin, int64_t end, int64_t me) {
-        gc_row_polar({x, ldx}, {y, ldy}, d, n, begin, end, out, buffer + me * d);
+GC_EXPORT int manifolds_row_polar(int64_t n, int64_t d, const float* x, int64_t ldx,
+                                  const float* y, int64_t ldy, double* out, int64_t threads) {
+    shares(n, threads, [&](int64_t begin, int64_t end, int64_t) {
+        std::vector<double> buffer(d);
+        gc_row_polar({x, ldx}, {y, ldy}, d, n, begin, end, out, buffer.data());
     });
     return 0;
 }
 
-GC_EXPORT int manifolds_row_polar_pull(int64_t threads, int64_t n, int64_t d, const float* x,
+GC_EXPORT int manifolds_row_polar_pull(int64_t n, int64_t d, const float* x,
                                        int64_t ldx, const float* y, int64_t ldy,
                                        const double* polar, const double* factors, float* grad_x,
-                                       float* grad_y, double* buffer) {
-    shares(n, threads, [&](int64_t begin, int64_t end, int64_t me) {
+                                       float* grad_y, int64_t threads) {
+    shares(n, threads, [&](int64_t begin, int64_t end, int64_t) {
+        std::vector<double> buffer(d);
         gc_row_polar_pull({x, ldx}, {y, ldy}, d, n, begin, end, polar, factors, grad_x, grad_y,
-                          buffer + me * d);
+                          buffer.data());
     });
     return 0;
 }

@@ -1,8 +1,10 @@
-// Two sets of points and their prepared rows.
+// Two sets of points and their prepared rows; host and device.
 #pragma once
 
+#include <cmath>
+#include <cstdint>
+
 #include "pairs.h"
-#include "threads.h"
 
 // Columns of the float64 row table, each of length n. SCALE: lorentz cosh r = sqrt(1 + c|x|^2),
 // poincare X = 1 - c|x|^2 (float32 squares are exact in float64), NaN off the ball; else 1.
@@ -20,7 +22,6 @@ struct Side {
 struct Problem {
     int64_t kind;
     int64_t d;
-    int64_t threads;
     double c;      // curvature magnitude; 1 where there is none
     double close;  // pairs below close * T are computed from differences
     const double* center;  // (d)
@@ -43,17 +44,17 @@ struct Is {
     static constexpr bool hyperbolic = KIND == LORENTZ || KIND == POINCARE;
 };
 
-GC_INLINE bool is_angle(int64_t kind) { return kind >= LORENTZ_ANGLE; }
+GC_HD bool is_angle(int64_t kind) { return kind >= LORENTZ_ANGLE; }
 
 // Whether features are unit vectors.
-GC_INLINE bool is_polar(int64_t kind) {
+GC_HD bool is_polar(int64_t kind) {
     return kind == LORENTZ || kind == SPHERE || is_angle(kind);
 }
 
 // Whether the close form is |e|^2 itself, which loses its digits at the antipode too.
-GC_INLINE bool is_spherical(int64_t kind) { return kind == SPHERE || is_angle(kind); }
+GC_HD bool is_spherical(int64_t kind) { return kind == SPHERE || is_angle(kind); }
 
-GC_INLINE int64_t geometry_of(int64_t kind) {
+GC_HD int64_t geometry_of(int64_t kind) {
     return kind == LORENTZ_ANGLE    ? (int64_t)LORENTZ
            : kind == POINCARE_ANGLE ? (int64_t)POINCARE
            : kind == EUCLIDEAN_ANGLE ? (int64_t)EUCLIDEAN
@@ -61,9 +62,9 @@ GC_INLINE int64_t geometry_of(int64_t kind) {
 }
 
 // Factor between the unit-free value of pairs.h and the distance: 1/sqrt(c), or 1.
-GC_INLINE double distance_scale(const Problem& p) {
+GC_HD double distance_scale(const Problem& p) {
     bool plain = p.kind == EUCLIDEAN || p.kind == EUCLIDEAN2 || is_angle(p.kind);
-    return plain ? 1.0 : 1.0 / __builtin_sqrt(p.c);
+    return plain ? 1.0 : 1.0 / std::sqrt(p.c);
 }
 
 // CALL(KIND) for a kind known at run time.

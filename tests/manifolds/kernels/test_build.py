@@ -88,9 +88,9 @@ def test_a_source_that_does_not_compile_says_so(small, fresh):
 @needs_compiler
 def test_a_library_of_another_abi_is_refused(small):
     text = (small / "cpu.cpp").read_text()
-    assert "manifolds_abi_version() { return 1; }" in text
-    (small / "cpu.cpp").write_text(text.replace("{ return 1; }", "{ return 999; }"))
-    with pytest.raises(build.BuildError, match="has ABI 999, expected 1"):
+    assert "manifolds_abi_version() { return 2; }" in text
+    (small / "cpu.cpp").write_text(text.replace("{ return 2; }", "{ return 999; }"))
+    with pytest.raises(build.BuildError, match="has ABI 999, expected 2"):
         library.open_library(build.build_cpp())
 
 
@@ -141,7 +141,7 @@ def test_the_environment_is_checked(monkeypatch):
 def test_the_live_path_names_instructions_and_compiler(monkeypatch):
     monkeypatch.setenv("MANIFOLDS_KERNELS", "auto")
     loaded = library.load()
-    assert library.live() == f"cpp 1 {loaded.isa}, {loaded.built.compiler}"
+    assert library.live() == f"cpp {library.ABI_VERSION} {loaded.isa}, {loaded.built.compiler}"
 
 
 @needs_compiler
