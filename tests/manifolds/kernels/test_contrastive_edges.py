@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from manifolds import MANIFOLDS, Euclidean, Lorentz, Sphere, UpperHalfSpace
-from manifolds.kernels import compiled, precision, reductions, tiles
+from manifolds.kernels import compiled, library, precision, reductions, tiles
 from manifolds.kernels.contrastive import PairSums, logsumexp, softplus_sum
 from manifolds.kernels.online import Online
 
@@ -60,13 +60,13 @@ def test_points_off_the_ball_are_nan(path: str) -> None:
 def test_weights_hold_no_denormals(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Weights that float32 holds only as denormals slow the products after them by 10 and more."""
     seen = []
-    original = reductions._Backward._add_products
+    original = reductions.Accumulation._add_products
 
     def watched(self, rows, columns, weight):
         seen.append(weight.clone())
         return original(self, rows, columns, weight)
 
-    monkeypatch.setattr(reductions._Backward, "_add_products", watched)
+    monkeypatch.setattr(reductions.Accumulation, "_add_products", watched)
     torch.manual_seed(0)
     for m, std in ((Euclidean(), 1.0), (Lorentz(), 1.0), (Lorentz(), 4.0)):
         score = "-dist2" if isinstance(m, Euclidean) else "-dist"
@@ -85,13 +85,13 @@ def test_tiles_that_cannot_matter_are_skipped(
 ) -> None:
     """Far clusters under a sharp temperature: only the blocks of one cluster are computed again."""
     calls = []
-    original = reductions._Backward.add
+    original = reductions.Accumulation.add_compiled
 
-    def counted(self, rows, columns):
-        calls.append((rows.start, columns.start))
-        return original(self, rows, columns)
+    def counted(self, a, b):
+        calls.append((a, b))
+        return original(self, a, b)
 
-    monkeypatch.setattr(reductions._Backward, "add", counted)
+    monkeypatch.setattr(reductions.Accumulation, "add_compiled", counted)
     torch.manual_seed(0)
     m = Euclidean()
     centers = 100 * torch.eye(4, 6).repeat_interleave(48, 0)
@@ -133,24 +133,14 @@ def test_passes_do_not_depend_on_threads(monkeypatch: pytest.MonkeyPatch) -> Non
     x, y = m.random_normal(2, 150, 12).unbind(0)
     one = torch.ones((), dtype=torch.float64)
     p = tiles.build("lorentz", "arcosh", x, y, one, 0, "float32")
-    passes = compiled.Compiled.of(p, -9.0, 0.0, True)
-    if passes is None:
+    if compiled.Compiled.of(p, -9.0, 0.0, True) is None:
         pytest.skip("no C++ kernels")
-    rows, columns = slice(0, 150), slice(0, 150)
-    product = p.product(rows, columns)
-    base = compiled.lines(torch.full((150,), 5.0).double(), torch.ones(150).double(), x.dtype)
+    grads = torch.rand(3, 150, dtype=torch.float64).unbind()
     results = []
     for count in (1, 2, 3):
-        monkeypatch.setattr(compiled, "threads", lambda count=count: count)
-        sums, out = [Online(150, one) for _ in range(2)], torch.empty_like(product)
-        tops, levels = ([torch.zeros(150).double() for _ in range(2)] for _ in range(2))
-        totals, weights = torch.zeros(2).double(), torch.empty_like(product)
-        assert passes.forward(product, out, rows, columns, tuple(sums), tuple(tops))
-        close = passes.backward(
-            product, weights, rows, columns, (base, base), tuple(levels), totals
-        )
-        assert close is not None
-        results.append([out, weights, *tops, *levels, totals, *(s.sum for s in sums)])
+        monkeypatch.setattr(library, "threads", lambda count=count: count)
+        sums = reductions.forward(p, -9.0, 0.0, "lse", 150)
+        results.append([*sums, *reductions.backward(p, sums, grads, -9.0, 0.0, True)])
     for other in results[1:]:
         for a, b in zip(results[0], other, strict=True):
             assert torch.equal(a, b)

@@ -254,7 +254,7 @@ def test_indices_beyond_two_to_the_31():
     out = far.as_strided((2, 4), (gap, 1), 16)
     ready = fused.prepare(loaded, "lorentz", x, y, 1.0)
     out.copy_(ready.scaled[0] @ ready.scaled[1].T)
-    fused.epilogue(ready, 0, out)
+    fused.epilogue(ready, 0, out, torch.zeros((), dtype=torch.int64))
     near = run("lorentz", x.contiguous(), y)
     assert torch.equal(out, near)
     grad = far.as_strided((2, 4), (gap, 1), 32).fill_(1.0)
