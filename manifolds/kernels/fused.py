@@ -143,7 +143,7 @@ def forward(
         return out, x.new_zeros((), dtype=torch.int64)
     ready = prepare(library, kind, x, y, c)
     left, right = ready.scaled
-    bands = _bands(library, *out.shape, FORWARD_BAND)
+    bands = _bands(library, x.shape[0], y.shape[0], FORWARD_BAND)
     repaired = x.new_zeros(len(bands), dtype=torch.int64)
     for rows, count in zip(bands, repaired, strict=True):
         torch.mm(left[rows], right.T, out=out[rows])
