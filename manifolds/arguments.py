@@ -16,7 +16,7 @@ Scalar: TypeAlias = float | int | Tensor
 
 _NO_FLOAT64 = {"mps"}
 
-_NAMES = {
+_NAMES: dict[str, str | tuple[str, ...]] = {
     "dist0": "x",
     "logmap0": "x",
     "projx": "x",
@@ -27,6 +27,9 @@ _NAMES = {
     "proju": "xu",
     "egrad2rgrad": "xu",
     "norm": "xu",
+    "to_frame": "xv",
+    "from_frame": "xz",
+    "log_normal_density": ("x", "mean"),
     "check_vector": "xu",
     "geodesic_unit": "xu",
     "inner": "xuv",
@@ -146,6 +149,26 @@ def check_min_radius(op: str, min_radius: float) -> None:
     """Raises ValueError unless min_radius (the cones' K) is positive and finite."""
     if not (min_radius > 0 and math.isfinite(min_radius)):
         raise ValueError(f"{op}: min_radius must be positive and finite, got {min_radius}")
+
+
+def verdict(what: str, name: str, bad: Tensor, rule: str, value: Tensor) -> tuple[bool, str | None]:
+    """Whether no row of `bad` (...) is true, and if not how many are and which is the first.
+
+    Args:
+        what: of what there are rows, "points".
+        name: of the tensor.
+        rule: what the bad ones do.
+        value: what to show of the first: a number (...) or coordinates (..., d) of each row.
+    """
+    count = int(bad.sum()) if bad.device.type != "meta" else 0  # there are no values to look at
+    if not count:
+        return True, None
+    at = tuple(bad.nonzero()[0].tolist())
+    shown = value[at].reshape(-1)[:6].tolist()
+    entries = ", ".join(f"{v:.6g}" for v in shown) + (", ..." if value[at].numel() > 6 else "")
+    entries = entries if value.ndim == bad.ndim else f"[{entries}]"
+    place = f"{name}[{', '.join(map(str, at))}]" if at else name
+    return False, f"{count} of {bad.numel()} {what} {rule}; the first is {place}: {entries}"
 
 
 def time(op: str, t: float | int | Tensor, *points: Tensor) -> float | Tensor:

@@ -22,14 +22,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from manifolds import means, random
-from manifolds.arguments import check, time
+from manifolds.arguments import check, check_min_radius, time
 from manifolds.models import root_scale
 from manifolds.numerics import safe_divide, safe_sqrt
+from manifolds.values import Checked
 
 Point = Float[Tensor, "*#b d"]
 
 
-class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):
+class Manifold(Checked, metaclass=abc.ABCMeta):
     """A Riemannian manifold with a root: distances, maps, transport, means and, on some, cones."""
 
     name: str = "Manifold"
@@ -88,10 +89,12 @@ class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):
 
     def dist0(self, x: Point, *, keepdim: bool = False) -> Tensor:
         """Geodesic distance to the root (...)."""
+        check(f"{self.name}.dist0", x)
         return self.dist(self._root(x), x, keepdim=keepdim)
 
     def dist2(self, x: Point, y: Point, *, keepdim: bool = False) -> Tensor:
         """Squared geodesic distance (...), smooth at x = y: gradient 0, second derivative 2 g."""
+        check(f"{self.name}.dist2", x, y)
         return self.inner(x, self.logmap(x, y), keepdim=keepdim)
 
     @abc.abstractmethod
@@ -100,6 +103,7 @@ class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):
 
     def pairwise_dist2(self, x: Float[Tensor, "*#b n d"], y: Float[Tensor, "*#b m d"]) -> Tensor:
         """Squared geodesic distances of all pairs (..., n, m)."""
+        check(f"{self.name}.pairwise_dist2", x, y, pairwise=True)
         return self.pairwise_dist(x, y).square()
 
     # --- tangent vectors ---
@@ -110,6 +114,7 @@ class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):
 
     def norm(self, x: Point, u: Point, *, keepdim: bool = False) -> Tensor:
         """Metric length of a tangent vector at x (...); gradient 0 at u = 0."""
+        check(f"{self.name}.norm", x, u)
         return safe_sqrt(self.inner(x, u, keepdim=keepdim))
 
     def proju(self, x: Point, u: Point) -> Tensor:
@@ -132,6 +137,7 @@ class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):
 
     def expmap0(self, u: Point) -> Tensor:
         """`expmap` at the root."""
+        check(f"{self.name}.expmap0", u)
         return self.expmap(self._root(u), u)
 
     @abc.abstractmethod
@@ -140,6 +146,7 @@ class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):
 
     def logmap0(self, x: Point) -> Tensor:
         """`logmap` at the root; its metric length there is dist0(x)."""
+        check(f"{self.name}.logmap0", x)
         return self.logmap(self._root(x), x)
 
     @abc.abstractmethod
@@ -148,6 +155,7 @@ class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):
 
     def transp0(self, y: Point, v: Point) -> Tensor:
         """Parallel transport of v from the root to y."""
+        check(f"{self.name}.transp0", y, v)
         return self.transp(self._root(y), y, v)
 
     def to_frame(self, x: Point, v: Point) -> Tensor:
@@ -155,19 +163,23 @@ class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):
 
         On the sphere the first one is 0.
         """
+        check(f"{self.name}.to_frame", x, v)
         root, scale = root_scale(self, v)
         return scale * self.transp(x, root, v)
 
     def from_frame(self, x: Point, z: Point) -> Tensor:
         """The tangent vector at x with coordinates z in the frame of `to_frame`."""
+        check(f"{self.name}.from_frame", x, z)
         return self.transp0(x, z / root_scale(self, z)[1])
 
     def retr(self, x: Point, u: Point) -> Tensor:
         """Retraction, first-order equal to `expmap`; here `expmap` itself."""
+        check(f"{self.name}.retr", x, u)
         return self.expmap(x, u)
 
     def retr_transp(self, x: Point, u: Point, v: Point) -> tuple[Tensor, Tensor]:
         """(y, v transported to y) with y = retr(x, u); what optimizers call."""
+        check(f"{self.name}.retr_transp", x, u, v)
         y = self.retr(x, u)
         return y, self.transp(x, y, v)
 
@@ -196,6 +208,7 @@ class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):
 
     def midpoint(self, x: Point, y: Point) -> Tensor:
         """Point halfway between x and y."""
+        check(f"{self.name}.midpoint", x, y)
         return self.geodesic(0.5, x, y)
 
     def weighted_midpoint(
@@ -306,78 +319,45 @@ class Manifold(geoopt.manifolds.base.Manifold, metaclass=abc.ABCMeta):
         Args:
             min_radius: K, a length on Euclidean, without dimension on the hyperbolic ones.
         """
-        raise NotImplementedError(f"{self.name}: entailment cones do not exist on this manifold")
+        raise self._no_cones("half_aperture")
 
     def exterior_angle(self, x: Point, y: Point) -> Tensor:
         """Angle (...) at x between the ray from the root and the geodesic to y, in radians.
 
         0 with gradient 0 at x = root and x = y; gradient 0 on the axis.
         """
-        raise NotImplementedError(f"{self.name}: entailment cones do not exist on this manifold")
+        raise self._no_cones("exterior_angle")
 
     def pairwise_exterior_angle(
         self, x: Float[Tensor, "*#b n d"], y: Float[Tensor, "*#b m d"]
     ) -> Tensor:
         """exterior_angle(x_i, y_j) of all pairs (..., n, m)."""
-        raise NotImplementedError(f"{self.name}: entailment cones do not exist on this manifold")
+        raise self._no_cones("pairwise_exterior_angle")
 
     def entailment_energy(self, x: Point, y: Point, min_radius: float = 0.1) -> Tensor:
         """max(0, exterior_angle(x, y) - half_aperture(x)) (...), radians; 0 inside the cone."""
+        self._check_cone("entailment_energy", x, y, min_radius)
         return (self.exterior_angle(x, y) - self.half_aperture(x, min_radius)).clamp_min(0)
 
     def pairwise_entailment_energy(
         self, x: Float[Tensor, "*#b n d"], y: Float[Tensor, "*#b m d"], min_radius: float = 0.1
     ) -> Tensor:
         """`entailment_energy(x_i, y_j)` of all pairs (..., n, m)."""
+        self._check_cone("pairwise_entailment_energy", x, y, min_radius)
         aperture = self.half_aperture(x, min_radius).unsqueeze(-1)
         return (self.pairwise_exterior_angle(x, y) - aperture).clamp_min(0)
 
-    # --- checks of values ---
+    def _no_cones(self, op: str) -> NotImplementedError:
+        return NotImplementedError(
+            f"{self.name}.{op}: entailment cones do not exist on {self.name} (has_cones is False); "
+            "take Euclidean or a hyperbolic manifold"
+        )
 
-    def check_point(self, x: Tensor, *, explain: bool = False) -> Any:
-        """Whether x holds finite points of the manifold; explain: (bool, reason or None)."""
-        ok, reason = self._check_shape(x.shape, "x")
-        if ok:
-            ok, reason = self._check_point_on_manifold(x)
-        return (ok, reason) if explain else ok
-
-    def assert_check_point(self, x: Tensor) -> None:
-        """Raises ValueError with the reason unless `check_point(x)`."""
-        ok, reason = self.check_point(x, explain=True)
-        if not ok:
-            raise ValueError(f"{self.name}: not a point: {reason}")
-
-    def check_vector(self, x: Tensor, u: Tensor, *, explain: bool = False) -> Any:
-        """Whether u holds tangent vectors at the points x; explain as in `check_point`."""
-        ok, reason = self.check_point(x, explain=True)
-        if ok:
-            ok, reason = self._check_vector_on_tangent(x, u)
-        return (ok, reason) if explain else ok
-
-    def assert_check_vector(self, x: Tensor, u: Tensor) -> None:
-        """Raises ValueError with the reason unless `check_vector(x, u)`."""
-        ok, reason = self.check_vector(x, u, explain=True)
-        if not ok:
-            raise ValueError(f"{self.name}: not a tangent vector: {reason}")
-
-    def _check_point_on_manifold(
-        self, x: Tensor, *, atol: float = 1e-5, rtol: float = 1e-5
-    ) -> tuple[bool, str | None]:
-        bad = int((~x.isfinite()).any(-1).sum())
-        if bad:
-            of = x.shape[:-1].numel()
-            return False, f"{bad} of {of} points have a NaN or infinite coordinate"
-        return True, None
-
-    def _check_vector_on_tangent(
-        self, x: Tensor, u: Tensor, *, atol: float = 1e-5, rtol: float = 1e-5
-    ) -> tuple[bool, str | None]:
-        check(f"{self.name}.check_vector", x, u)
-        bad = int((~u.isfinite()).any(-1).sum())
-        if bad:
-            of = u.shape[:-1].numel()
-            return False, f"{bad} of {of} vectors have a NaN or infinite coordinate"
-        return True, None
+    def _check_cone(self, op: str, x: Tensor, y: Tensor, min_radius: float) -> None:
+        if not self.has_cones:
+            raise self._no_cones(op)
+        check_min_radius(f"{self.name}.{op}", min_radius)
+        check(f"{self.name}.{op}", x, y, pairwise=op.startswith("pairwise"))
 
     def _root(self, like: Tensor) -> Tensor:
         # float16 would round the root of the sphere.

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from manifolds.arguments import Scalar, check_min_radius, curvature, prepare
+from manifolds.arguments import Scalar, check_min_radius, curvature, prepare, verdict
 from manifolds.base import Point, flat_size, kept
 from manifolds.cones import angle_of, aperture, pairwise_angle
 from manifolds.curvature import CurvedManifold
@@ -117,11 +117,10 @@ class UpperHalfSpace(CurvedManifold):
         self, x: Tensor, *, atol: float = 1e-5, rtol: float = 1e-5
     ) -> tuple[bool, str | None]:
         ok, reason = super()._check_point_on_manifold(x)
-        bad = int((x[..., -1] <= 0).sum())
-        if ok and bad:
-            rule = "the last coordinate, the height, is not positive; use projx"
-            return False, f"{bad} of {x.shape[:-1].numel()} points: {rule}"
-        return ok, reason
+        if not ok:
+            return ok, reason
+        rule = "have a last coordinate, the height, that is not positive (use projx)"
+        return verdict("points", "x", x[..., -1] <= 0, rule, x[..., -1])
 
 
 def root_height(c: Tensor, dtype: torch.dtype) -> Tensor:

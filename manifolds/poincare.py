@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from manifolds import functional as F
+from manifolds.arguments import verdict
 from manifolds.base import Point, flat_size, kept
 from manifolds.curvature import CurvedManifold
 
@@ -115,8 +116,8 @@ class PoincareBall(CurvedManifold):
         self, x: Tensor, *, atol: float = 1e-5, rtol: float = 1e-5
     ) -> tuple[bool, str | None]:
         ok, reason = super()._check_point_on_manifold(x)
-        if ok:
-            bad = int(F.poincare_dist0(x.detach(), self.c.detach()).isnan().sum())
-            if bad:
-                return False, f"{bad} of {x.shape[:-1].numel()} points have c|x|^2 >= 1; use projx"
-        return ok, reason
+        if not ok:
+            return ok, reason
+        off = F.poincare_dist0(x.detach(), self.c.detach()).isnan()
+        square = self.c.detach().to(x) * F.euclidean_dist0(x.detach()).square()
+        return verdict("points", "x", off, "have c|x|^2 >= 1 (use projx)", square)

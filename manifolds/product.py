@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from manifolds.arguments import check, time, work_dtype
+from manifolds.arguments import check, time, weighted, work_dtype
 from manifolds.base import Manifold, Point, flat_size, kept
 from manifolds.numerics import safe_norm
 
@@ -226,6 +226,7 @@ class Product(Manifold):
     def weighted_midpoint(
         self, x: Float[Tensor, "*b d"], w: Tensor | None = None, dim: int = -2
     ) -> Tensor:
+        weighted("Product.weighted_midpoint", x, w, dim)
         parts = self._parts("weighted_midpoint", x)
         return torch.cat([m.weighted_midpoint(part, w, dim) for m, (part,) in parts], -1)
 
@@ -239,6 +240,7 @@ class Product(Manifold):
         max_iter: int = 100,
     ) -> Tensor:
         """The factors' means: the sum of squared distances splits. tol holds for each."""
+        weighted("Product.frechet_mean", x, w, dim)
         parts = self._parts("frechet_mean", x)
         return torch.cat(
             [m.frechet_mean(part, w, dim, tol=tol, max_iter=max_iter) for m, (part,) in parts], -1

@@ -3,13 +3,12 @@
 Formulas: `manifolds.functional.sphere`.
 """
 
-from typing import Any
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from manifolds import functional as F
+from manifolds.arguments import verdict
 from manifolds.base import Point, flat_size, kept
 from manifolds.curvature import CurvedManifold
 
@@ -111,31 +110,35 @@ class Sphere(CurvedManifold):
         x[..., 0] = self.c.detach().to(x).rsqrt()
         return x
 
-    def random(self, *size: int | tuple[int, ...], **options: Any) -> Tensor:
-        """Uniform on the sphere."""
-        return F.sphere_random(flat_size(size), self.c, **options)
+    @torch.no_grad()
+    def random(  # type: ignore[override]
+        self,
+        *size: int | tuple[int, ...],
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Uniform on the sphere: the direction of a normal vector (Muller 1959)."""
+        x = torch.randn(flat_size(size), dtype=dtype, device=device, generator=generator)
+        return F.sphere_projx(x, self.c)
 
     def _check_point_on_manifold(
         self, x: Tensor, *, atol: float = 1e-5, rtol: float = 1e-5
     ) -> tuple[bool, str | None]:
         ok, reason = super()._check_point_on_manifold(x)
-        if ok:
-            norm = F.euclidean_dist0(x.detach()) * self.c.detach().to(x).sqrt()
-            bad = int(((norm - 1).abs() > rtol).sum())
-            if bad:
-                rule = f"sqrt(c)|x| is not 1 within {rtol:g}; use projx"
-                return False, f"{bad} of {x.shape[:-1].numel()} points: {rule}"
-        return ok, reason
+        if not ok:
+            return ok, reason
+        norm = F.euclidean_dist0(x.detach()) * self.c.detach().to(x).sqrt()
+        rule = f"have sqrt(c)|x| away from 1 by more than {rtol:g} (use projx)"
+        return verdict("points", "x", (norm - 1).abs() > rtol, rule, norm)
 
     def _check_vector_on_tangent(
         self, x: Tensor, u: Tensor, *, atol: float = 1e-5, rtol: float = 1e-5
     ) -> tuple[bool, str | None]:
         ok, reason = super()._check_vector_on_tangent(x, u)
-        if ok:
-            across = F.sphere_proju(x.detach(), u.detach(), self.c.detach())
-            off, length = F.euclidean_dist(u.detach(), across), F.euclidean_dist0(u.detach())
-            bad = int((off > atol + rtol * length).sum())
-            if bad:
-                rule = "the part along x is not 0; use proju"
-                return False, f"{bad} of {u.shape[:-1].numel()} vectors: {rule}"
-        return ok, reason
+        if not ok:
+            return ok, reason
+        across = F.sphere_proju(x.detach(), u.detach(), self.c.detach())
+        off, length = F.euclidean_dist(u.detach(), across), F.euclidean_dist0(u.detach())
+        rule = "have a part along x (use proju)"
+        return verdict("vectors", "u", off > atol + rtol * length, rule, off)

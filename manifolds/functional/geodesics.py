@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from manifolds.arguments import Scalar, curvature, prepare, time
+from manifolds.arguments import Scalar, check, curvature, prepare, time
 from manifolds.functional import lorentz, poincare, sphere
 from manifolds.numerics import asinhc, deficit, dot, safe_divide, safe_norm, safe_sqrt, sinhc
 from manifolds.polar import hyperbolic_q, polar
@@ -26,7 +26,6 @@ __all__ = [
     "lorentz_geodesic",
     "lorentz_geodesic_unit",
     "lorentz_midpoint",
-    "lorentz_pairwise_dist2",
     "lorentz_to_frame",
     "lorentz_transp0",
     "poincare_dist2",
@@ -34,7 +33,6 @@ __all__ = [
     "poincare_geodesic",
     "poincare_geodesic_unit",
     "poincare_midpoint",
-    "poincare_pairwise_dist2",
     "poincare_to_frame",
     "poincare_transp0",
     "sphere_dist2",
@@ -42,7 +40,6 @@ __all__ = [
     "sphere_geodesic",
     "sphere_geodesic_unit",
     "sphere_midpoint",
-    "sphere_pairwise_dist2",
     "sphere_to_frame",
     "sphere_transp0",
 ]
@@ -84,27 +81,6 @@ def sphere_dist2(
     log = sphere.sphere_logmap(x, y, c)
     far = sphere.distance(x, y, c).square()
     return torch.where(dot(x, y) >= 0, dot(log, log), far).squeeze(-1).to(out)
-
-
-def lorentz_pairwise_dist2(
-    x: Float[Tensor, "*#b n d"], y: Float[Tensor, "*#b m d"], c: Scalar
-) -> Float[Tensor, "*#b n m"]:
-    """Squared distances of all pairs."""
-    return lorentz.lorentz_pairwise_dist(x, y, c).square()
-
-
-def poincare_pairwise_dist2(
-    x: Float[Tensor, "*#b n d"], y: Float[Tensor, "*#b m d"], c: Scalar
-) -> Float[Tensor, "*#b n m"]:
-    """Squared distances of all pairs."""
-    return poincare.poincare_pairwise_dist(x, y, c).square()
-
-
-def sphere_pairwise_dist2(
-    x: Float[Tensor, "*#b n d"], y: Float[Tensor, "*#b m d"], c: Scalar
-) -> Float[Tensor, "*#b n m"]:
-    """Squared arc lengths of all pairs."""
-    return sphere.sphere_pairwise_dist(x, y, c).square()
 
 
 # --- geodesics between points ---
@@ -184,6 +160,7 @@ def lorentz_geodesic_unit(
     """exp_x(t u/norm(u)); x where u = 0."""
     t = time("Lorentz.geodesic_unit", t, x, u)
     out, (x, u) = prepare("Lorentz.geodesic_unit", x, u)
+    c = curvature("Lorentz.geodesic_unit", c, x)
     norm = lorentz.lorentz_norm(x, u, c).unsqueeze(-1)
     return lorentz.lorentz_expmap(x, t * safe_divide(u, norm), c).to(out)
 
@@ -194,9 +171,10 @@ def poincare_geodesic_unit(
     """exp_x(t u/norm(u)); x where u = 0."""
     t = time("PoincareBall.geodesic_unit", t, x, u)
     out, (x, u) = prepare("PoincareBall.geodesic_unit", x, u)
+    c = curvature("PoincareBall.geodesic_unit", c, x)
     norm = poincare.poincare_norm(x, u, c).unsqueeze(-1)
     y = poincare.poincare_expmap(x, t * safe_divide(u, norm), c)
-    return poincare.within(y, curvature("PoincareBall.geodesic_unit", c, x), out).to(out)
+    return poincare.within(y, c, out).to(out)
 
 
 def sphere_geodesic_unit(
@@ -205,6 +183,7 @@ def sphere_geodesic_unit(
     """exp_x(t u/|u|); x where u = 0."""
     t = time("Sphere.geodesic_unit", t, x, u)
     out, (x, u) = prepare("Sphere.geodesic_unit", x, u)
+    c = curvature("Sphere.geodesic_unit", c, x)
     return sphere.sphere_expmap(x, t * safe_divide(u, safe_norm(u)), c).to(out)
 
 
@@ -320,6 +299,8 @@ def lorentz_from_frame(
     x: Float[Tensor, "*#b d"], z: Float[Tensor, "*#b d"], c: Scalar
 ) -> Float[Tensor, "*#b d"]:
     """`lorentz_transp0`: at the root the metric is the identity."""
+    check("Lorentz.from_frame", x, z)
+    curvature("Lorentz.from_frame", c, x)
     return lorentz_transp0(x, z, c)
 
 
@@ -352,4 +333,6 @@ def sphere_from_frame(
     x: Float[Tensor, "*#b d"], z: Float[Tensor, "*#b d"], c: Scalar
 ) -> Float[Tensor, "*#b d"]:
     """`sphere_transp0`."""
+    check("Sphere.from_frame", x, z)
+    curvature("Sphere.from_frame", c, x)
     return sphere_transp0(x, z, c)

@@ -24,7 +24,8 @@ __all__ = [
 
 
 def _second(op: str, x: Tensor, u: Tensor) -> Tensor:
-    return torch.broadcast_tensors(x, u)[1].to(check(op, x, u))
+    out = check(op, x, u)
+    return torch.broadcast_tensors(x, u)[1].to(out)
 
 
 def euclidean_projx(x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
@@ -55,16 +56,18 @@ def lorentz_proju(
     x: Float[Tensor, "*#b d"], u: Float[Tensor, "*#b d"], c: Scalar
 ) -> Float[Tensor, "*#b d"]:
     """u itself, broadcast."""
+    result = _second("Lorentz.proju", x, u)
     curvature("Lorentz.proju", c, x)
-    return _second("Lorentz.proju", x, u)
+    return result
 
 
 def poincare_proju(
     x: Float[Tensor, "*#b d"], u: Float[Tensor, "*#b d"], c: Scalar
 ) -> Float[Tensor, "*#b d"]:
     """u itself, broadcast."""
+    result = _second("PoincareBall.proju", x, u)
     curvature("PoincareBall.proju", c, x)
-    return _second("PoincareBall.proju", x, u)
+    return result
 
 
 def sphere_egrad2rgrad(
@@ -72,6 +75,7 @@ def sphere_egrad2rgrad(
 ) -> Float[Tensor, "*#b d"]:
     """The part of a Euclidean gradient u across x: the metric is that of the ambient space."""
     check("Sphere.egrad2rgrad", x, u)
+    curvature("Sphere.egrad2rgrad", c, x)
     return sphere_proju(x, u, c)
 
 
@@ -80,4 +84,4 @@ def sphere_retr(
 ) -> Float[Tensor, "*#b d"]:
     """x + u, scaled back to the sphere."""
     out, (x, u) = prepare("Sphere.retr", x, u)
-    return sphere_projx(x + u, c).to(out)
+    return sphere_projx(x + u, curvature("Sphere.retr", c, x)).to(out)

@@ -116,15 +116,6 @@ def test_wrong_construction_and_dimensions_are_named(unchecked):
         m.dist(x, x)
 
 
-@pytest.mark.parametrize("op", ["half_aperture", "exterior_angle", "pairwise_exterior_angle"])
-def test_there_are_no_cones(op):
-    m = Product([Lorentz(), Euclidean()], dims=[2, 2])
-    x = m.random_normal(3, 4)
-    assert not m.has_cones
-    with pytest.raises(NotImplementedError, match="Product: entailment cones do not exist"):
-        getattr(m, op)(*([x] if op == "half_aperture" else [x, x]))
-
-
 def test_riemannian_adam_scales_every_factor_by_itself():
     """geoopt's optimizer sees each factor's own second moment: component_inner."""
     torch.manual_seed(0)
