@@ -11,11 +11,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 PAGES += sorted((ROOT / "docs" / "manifolds").glob("*.md"))
+PAGES += sorted((ROOT / "docs" / "losses").glob("*.md"))
 PAGES += sorted((ROOT / "experiments").rglob("*.md"))
 RUN = [
     p
     for p in PAGES
-    if p.parent.name == "manifolds" or p.stem in ("conventions", "new_manifold", "optimizers")
+    if p.parent in (ROOT / "docs" / "manifolds", ROOT / "docs" / "losses")
+    or p.stem in ("conventions", "new_manifold", "optimizers")
 ]
 
 
@@ -32,7 +34,7 @@ def test_the_readmes_python_runs():
 
 
 @pytest.mark.parametrize("page", RUN, ids=lambda p: p.stem)
-def test_the_python_of_the_manifolds_pages_runs(page):
+def test_the_python_of_the_pages_runs(page):
     """Blocks run in turn in one namespace; those with prompts show what comes out."""
     names = {"__name__": "docs"}
     parser, runner = doctest.DocTestParser(), doctest.DocTestRunner(verbose=False)

@@ -22,24 +22,36 @@ def entailment_loss(
     parent: Float[Tensor, "n d"],
     child: Float[Tensor, "n d"],
     min_radius: float = 0.1,
+    *,
+    aperture_scale: float = 1.0,
 ) -> Float[Tensor, ""]:
     """Mean angle by which a child lies outside the cone of its parent, in radians.
 
-        loss = (1 / n) sum_i max(0, ext(parent_i, child_i) - aper(parent_i))
+        loss = (1 / n) sum_i max(0, ext(parent_i, child_i) - eta aper(parent_i))
 
     With `min_radius=0` every aperture is 0 and the loss is the mean exterior angle. Gradients reach
     both sides and a learnable c.
 
+    Args:
+        aperture_scale: eta, which makes cones wider or narrower than their K does; 1 in MERU.
+
     Raises:
-        ValueError: no pairs, or `min_radius` is negative.
+        ValueError: no pairs, `min_radius` is negative, or `aperture_scale` not positive.
         NotImplementedError: the manifold has no cones.
     """
     _check(parent, min_radius)
+    if not (aperture_scale > 0 and math.isfinite(aperture_scale)):
+        raise ValueError(
+            f"aperture_scale multiplies apertures and must be positive, got {aperture_scale}"
+        )
     with no_autocast(parent):
         parent, child = widen(parent, "parent"), widen(child, "child")
         if min_radius == 0:  # apertures are 0, which the manifold does not take as cones
             return manifold.exterior_angle(parent, child).mean()
-        return manifold.entailment_energy(parent, child, min_radius).mean()
+        if aperture_scale == 1:
+            return manifold.entailment_energy(parent, child, min_radius).mean()
+        aperture = aperture_scale * manifold.half_aperture(parent, min_radius)
+        return (manifold.exterior_angle(parent, child) - aperture).clamp_min(0).mean()
 
 
 @dataclass(frozen=True)
