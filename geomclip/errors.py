@@ -30,3 +30,16 @@ class Interrupted(GeomclipError):
     """Stopped by the user, with a resumable checkpoint on disk. `geomclip` exits with 130."""
 
     exit_code = 130
+
+
+class FailedElsewhere(GeomclipError):
+    """Another process of the same run failed first, and has told why. `geomclip` prints nothing.
+
+    Args:
+        what: what that process said.
+        exit_code: what this one exits with.
+    """
+
+    def __init__(self, what: str, exit_code: int = 1) -> None:
+        super().__init__(what)
+        self.exit_code = exit_code

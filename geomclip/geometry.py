@@ -6,7 +6,7 @@ scale of modality m; c magnitude of the curvature. The named ones are the rows o
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
@@ -209,10 +209,17 @@ class Geometry(nn.Module):
 
     @torch.no_grad()
     def set_root_(
-        self, image_points: Float[Tensor, "n d"], text_points: Float[Tensor, "m d"]
+        self,
+        image_points: Float[Tensor, "n d"],
+        text_points: Float[Tensor, "m d"],
+        *,
+        add_up: Callable[[Tensor], Tensor] = lambda sums: sums,
     ) -> None:
         """Set the root of clip and elliptic to the normalised mean of the n + m points; where the
         root is the origin there is nothing to set.
+
+        Args:
+            add_up: adds the sums of points over several processes; all of them call this then.
 
         Raises:
             ValueError: another dimension; or the mean is 0 (also of no points) or not finite.
@@ -224,6 +231,8 @@ class Geometry(nn.Module):
         # float64: the sum runs over a training set.
         total = image_points.double().sum(0) + text_points.to(image_points.device).double().sum(0)
         count = len(image_points) + len(text_points)
+        sums = add_up(torch.cat([total, total.new_tensor([float(count)])]))
+        total, count = sums[:-1], int(sums[-1])
         length = torch.linalg.vector_norm(total).item()
         # Points that cancel leave rounding, which has a length but no direction.
         if not (math.isfinite(length) and length > 1e-7 * count):

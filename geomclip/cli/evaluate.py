@@ -88,7 +88,7 @@ def evaluate(options: EvaluateOptions, output: Output) -> dict[str, Any]:
     from geomclip.data.sources import load as load_data
     from geomclip.evaluate import evaluate
     from geomclip.loaders import load
-    from geomclip.train.setup import find_device
+    from geomclip.train.world import find_device
 
     if options.threads > 0:
         torch.set_num_threads(options.threads)

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from geomclip.towers.statistics import recomputed
+
 
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions beside a shortcut; the first and the shortcut have the stride."""
@@ -41,12 +43,15 @@ class ConvNet(nn.Module):
         width: channels of the first stage; doubled at each further stage.
         layers: stages; each halves the side, the stem before them halves it too.
         final_layernorm: LayerNorm between pooling and projection, as the transformers have it.
+
+    With `checkpointing` set, the backward pass computes each stage anew from its input.
     """
 
     def __init__(
         self, *, width: int, layers: int, embed_dim: int, final_layernorm: bool = True
     ) -> None:
         super().__init__()
+        self.checkpointing = False
         self.stem = nn.Conv2d(3, width, 3, stride=2, padding=1, bias=False)
         self.bn = nn.BatchNorm2d(width)
         widths = [width << i for i in range(layers)]
@@ -67,6 +72,8 @@ class ConvNet(nn.Module):
 
     def forward(self, pixels: Float[Tensor, "n 3 s s"]) -> Float[Tensor, "n d"]:
         x = pixels.contiguous(memory_format=torch.channels_last)
-        x = self.stages(F.relu(self.bn(self.stem(x))))
+        x = F.relu(self.bn(self.stem(x)))
+        for stage in self.stages:
+            x = recomputed(stage, x) if self.checkpointing else stage(x)
         pooled = torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1)
         return self.ln_post(pooled) @ self.proj

@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from geomclip.towers.statistics import recomputed
+
 
 class QuickGELU(nn.Module):
     """x sigmoid(1.702 x), the activation of OpenAI's checkpoints."""
@@ -43,13 +45,17 @@ class ResidualAttentionBlock(nn.Module):
 
 
 class Transformer(nn.Module):
-    """A stack of residual attention blocks, initialised as CLIP's (Radford et al. 2021)."""
+    """A stack of residual attention blocks, initialised as CLIP's (Radford et al. 2021).
+
+    With `checkpointing` set, the backward pass computes each block anew from its input.
+    """
 
     def __init__(self, width: int, layers: int, heads: int, *, quick_gelu: bool = False) -> None:
         super().__init__()
         if width % heads:
             raise ValueError(f"Transformer: width {width} is not a multiple of heads {heads}")
         self.width = width
+        self.checkpointing = False
         self.resblocks = nn.ModuleList(
             ResidualAttentionBlock(width, heads, quick_gelu=quick_gelu) for _ in range(layers)
         )
@@ -66,5 +72,5 @@ class Transformer(nn.Module):
         self, x: Float[Tensor, "n l w"], mask: Float[Tensor, "l l"] | None = None
     ) -> Float[Tensor, "n l w"]:
         for block in self.resblocks:
-            x = block(x, mask)
+            x = recomputed(block, x, mask) if self.checkpointing else block(x, mask)
         return x

@@ -1,7 +1,7 @@
 """Checkpoints: weights as safetensors, and beside them what an exact resume needs.
 
     checkpoints/step-000400/model.safetensors   the model's state dict, the root included
-    checkpoints/step-000400/state.pt            optimizer, generators, step, data position, timings
+    checkpoints/step-000400/state.pt            optimizer, step, data position, timings, log window
 
 A checkpoint folder appears by one rename, so one that has its name is complete.
 """
@@ -50,6 +50,11 @@ def checkpoints(run: Path) -> list[Path]:
     return [found[step] for step in sorted(found)]
 
 
+def checkpoint_path(run: Path, step: int) -> Path:
+    """The folder of the checkpoint of a step."""
+    return run / "checkpoints" / f"step-{step:06d}"
+
+
 def save_checkpoint(
     run: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, *, keep: int
 ) -> Path:
@@ -57,12 +62,10 @@ def save_checkpoint(
 
     Raises OSError (disk full, ...); what was there before is then intact.
     """
-    path = run / "checkpoints" / f"step-{progress.step:06d}"
+    path = checkpoint_path(run, progress.step)
     if not path.exists():  # an interrupt at a step that has just been saved
         state = {
             "optimizer": optimizer.state_dict(),
-            "rng": torch.get_rng_state(),
-            "rng_cuda": _cuda_rng(model),
             "step": progress.step,
             "seconds": progress.seconds,
             "cpu_seconds": progress.cpu_seconds,
@@ -78,7 +81,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
-    """Put model, optimizer and torch's generators into the state that a checkpoint holds.
+    """Put model and optimizer into the state that a checkpoint holds; returns the rest of it.
 
     Raises:
         RequestError: a file is damaged, or belongs to a model of another shape.
@@ -88,9 +91,6 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
         # weights_only: a checkpoint from somewhere else can't run code.
         state: dict[str, Any] = torch.load(path / STATE, map_location="cpu", weights_only=True)
         optimizer.load_state_dict(state["optimizer"])
-        torch.set_rng_state(state["rng"])
-        if state["rng_cuda"] is not None:
-            torch.cuda.set_rng_state(state["rng_cuda"])
         names = Progress.__dataclass_fields__
         return Progress(**{name: state[name] for name in names})
     # torch.load raises half a dozen kinds for a damaged file, and explains none to a user.
@@ -152,8 +152,3 @@ def _check_tensors(path: Path, got: Mapping[str, Tensor], want: Mapping[str, Ten
         raise RequestError(
             f"{path} has tensors that the model lacks: {', '.join(unknown[:5])}", how
         )
-
-
-def _cuda_rng(model: nn.Module) -> Tensor | None:
-    device = next(model.parameters()).device
-    return torch.cuda.get_rng_state(device) if device.type == "cuda" else None

@@ -133,7 +133,10 @@ class TrainConfig:
     steps: int = 1000
     """Optimizer steps."""
     batch_size: int = 128
-    """Pairs a step."""
+    """Pairs a step, over all processes."""
+    accumulate: int = 1
+    """Parts that a process computes its pairs in, for less memory; the step is that of the whole
+    batch (cached embeddings, about 4/3 of the work)."""
     lr: float = 3e-3
     """Peak learning rate."""
     scalar_lr: float = 3e-3
@@ -179,7 +182,17 @@ class TrainConfig:
     keep_checkpoints: int = 2
     """Checkpoints kept; older ones are removed."""
     device: str = "cpu"
-    """Torch device."""
+    """Torch device; `cuda` is a GPU of its own for every process."""
+    precision: Literal["float32", "bf16"] = "float32"
+    """What the towers compute in; weights, geometry and loss stay in float32."""
+    grad_checkpointing: bool = False
+    """Compute the towers' activations anew in the backward pass: less memory, about 4/3 of the
+    work."""
+    compile: bool = False
+    """Compile the towers (torch.compile): minutes at the start, faster steps on a GPU."""
+    exchange: Literal["gather", "ring"] = "gather"
+    """How processes see each other's pairs: all at once, or one block after the other in memory
+    that does not grow with their number."""
     threads: int = 1
     """CPU threads; 1 gives the same numbers whatever the number of cores, and the most work per CPU
     second."""
@@ -193,6 +206,7 @@ class TrainConfig:
             "steps": self.steps, "batch_size": self.batch_size, "lr": self.lr,
             "c_init": self.c_init, "threads": self.threads, "log_every": self.log_every,
             "checkpoint_every": self.checkpoint_every, "keep_checkpoints": self.keep_checkpoints,
+            "accumulate": self.accumulate,
         }  # fmt: skip
         for name, value in positive.items():
             if not value > 0:
@@ -206,6 +220,7 @@ class TrainConfig:
                     f"{name} must not be negative, got {value}",
                     f"Give --{name.replace('_', '-')} >= 0.",
                 )
+        self.pairs(1)
         if self.model.text.vocab_size < MIN_VOCAB_SIZE:
             raise RequestError(
                 f"model.text.vocab_size is {self.model.text.vocab_size}; the byte-pair vocabulary "
@@ -223,6 +238,22 @@ class TrainConfig:
                 f"entailment {self.entailment}: {self.geometry} has no entailment cones",
                 "Use --entailment 0, or a Euclidean or hyperbolic geometry.",
             )
+
+    def pairs(self, processes: int) -> int:
+        """Pairs that one of so many processes takes of a batch.
+
+        Raises:
+            RequestError: the batch can't be shared equally by processes and their parts.
+        """
+        shares = processes * self.accumulate
+        if self.batch_size % shares:
+            fit = max(1, self.batch_size // shares) * shares
+            raise RequestError(
+                f"batch_size {self.batch_size} does not divide into {processes} process"
+                f"{'' if processes == 1 else 'es'} x {self.accumulate} accumulated parts",
+                f"Give --batch-size {fit}, or another --accumulate.",
+            )
+        return self.batch_size // processes
 
 
 def to_toml(config: TrainConfig) -> str:

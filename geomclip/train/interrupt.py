@@ -18,8 +18,11 @@ class StopRequest:
 
 
 @contextlib.contextmanager
-def stop_requests() -> Iterator[StopRequest]:
+def stop_requests(*, patient: bool = False) -> Iterator[StopRequest]:
     """While open, the first SIGINT or SIGTERM only sets the request; a second one acts as ever.
+
+    With `patient` later ones are ignored too: under torchrun Ctrl-C reaches a process twice, from
+    the terminal and from torchrun, which kills those that do not end.
 
     Outside the main thread signals can't be caught, and the request stays unset.
     """
@@ -35,8 +38,9 @@ def stop_requests() -> Iterator[StopRequest]:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     def ask(number: int, frame: FrameType | None) -> None:
-        request.signal = signal.Signals(number).name
-        restore()
+        request.signal = request.signal or signal.Signals(number).name
+        if not patient:
+            restore()
 
     for number in SIGNALS:
         signal.signal(number, ask)

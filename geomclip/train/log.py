@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,12 @@ class Window:
         """Add one step."""
         for name, value in {"steps": 1.0, **values}.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
+
+    def count(self, prefix: str, counts: Iterable[Mapping[str, int]]) -> None:
+        """Add numbers of things, of several processes, under names that start with `prefix`."""
+        for values in counts:
+            for name, n in values.items():
+                self.sums[prefix + name] = self.sums.get(prefix + name, 0.0) + n
 
     def mean(self, name: str) -> float:
         """Mean over the steps."""

@@ -1,9 +1,9 @@
 """The training loop: a batch, a loss, an update. Everything else stands in its own file."""
 
-import contextlib
 import dataclasses
 import math
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,29 +14,25 @@ from torch.nn.utils import clip_grad_norm_
 from geomclip import __version__
 from geomclip.data.sources import load
 from geomclip.data.splits import Splits
-from geomclip.data.stream import open_stream
+from geomclip.data.stream import Share, open_stream
 from geomclip.data.tokenizer import Tokenizer
 from geomclip.errors import Interrupted
-from geomclip.losses import (
-    entailment_loss,
-    info_nce,
-    linear_schedule,
-    warmup_weight,
-)
 from geomclip.model import ContrastiveModel, build_model
 from geomclip.train import run
 from geomclip.train.card import model_card
-from geomclip.train.checkpoint import Progress, checkpoints, load_checkpoint, save_checkpoint
+from geomclip.train.checkpoint import Progress
 from geomclip.train.config import TrainConfig
 from geomclip.train.failures import diverged, is_finite, saving, step_errors
-from geomclip.train.files import disk_errors
+from geomclip.train.gradients import Gradients
 from geomclip.train.interrupt import stop_requests
-from geomclip.train.log import Clock, MetricsLog, Window, read_metrics
+from geomclip.train.journal import Journal
+from geomclip.train.log import Clock, Window, read_metrics
 from geomclip.train.optim import build_optimizer, set_lr
 from geomclip.train.root import update_root
 from geomclip.train.schedule import lr_factor
-from geomclip.train.setup import find_device, find_tokenizer, reproducible
+from geomclip.train.setup import find_tokenizer, reproducible, seed_step
 from geomclip.train.telemetry import count_far, describe, describe_cones
+from geomclip.train.world import World, joined
 
 
 @dataclass(frozen=True)
@@ -74,119 +70,99 @@ def train(
     """Train a model as `config` says and leave a run folder at `out`.
 
     On a CPU the result is a function of the configuration alone, bit for bit, however often the run
-    was stopped and resumed.
+    was stopped and resumed. Several processes (torchrun, or a process group made before) call it
+    together and share every batch: their result is that of one, to rounding.
 
     Args:
         resume: continue from the newest complete checkpoint; a finished run is returned as it is.
-        progress: receives every record that goes to metrics.jsonl.
+        progress: receives every record that goes to metrics.jsonl, in the process of rank 0.
         splits: the data, where it is loaded already; `config.data` says what it is.
 
     Raises:
         RequestError: data, device or run folder do not allow it, or a checkpoint does not fit.
         GeomclipError: loss or gradient became NaN or infinite, or the disk is full.
-        Interrupted: SIGINT or SIGTERM came; the step was finished and saved.
+        Interrupted: SIGINT or SIGTERM came to any process; the step was finished and saved.
+        FailedElsewhere: another process failed first, and raises what happened.
     """
     out = Path(out)
-    device = find_device(config.device)
-    run.check_folder(out, config, resume=resume)
-    if resume and (summary := run.finished(out)) is not None:
-        return TrainResult(out, **summary)
-    if splits is None:
-        splits = load(config.data, config.model.image.image_size)
-    with reproducible(config, device):
-        return _train(config, out, splits, device, progress)
+    with joined(config.device) as world:
+        config.pairs(world.size)
+        world.share(lambda: run.check_folder(out, config, resume=resume))
+        if resume and (summary := world.share(lambda: run.finished(out))) is not None:
+            return TrainResult(out, **summary)
+        if splits is None:
+            splits = load(config.data, config.model.image.image_size)
+        with reproducible(config, world.device):
+            return _train(config, out, splits, world, progress)
 
 
 def _train(
     config: TrainConfig,
     out: Path,
     splits: Splits,
-    device: torch.device,
+    world: World,
     progress: Callable[[dict[str, Any]], None] | None,
 ) -> TrainResult:
-    tokenizer = find_tokenizer(config, out, splits)
-    stream = open_stream(config, splits, tokenizer)
-    model = build_model(config, tokenizer).to(device).train()
+    tokenizer = world.share(lambda: find_tokenizer(config, out, splits))
+    stream = open_stream(config, splits, tokenizer, share=Share(world.rank, world.size))
+    model = build_model(config, tokenizer).to(world.device).train()
     geometry, parameters = model.geometry, list(model.parameters())
     optimizer = build_optimizer(model, geometry, config)
-    with disk_errors(f"{out} can't be written", "Choose another --out."):
-        run.begin(out, config)
-        run.save_tokenizer(tokenizer, out)
-        saved = checkpoints(out)
-        at = load_checkpoint(saved[-1], model, optimizer) if saved else Progress()
-        log = MetricsLog(out / run.METRICS, after=at.step)
-    if saved:
+    journal = Journal(config, out, world, progress)
+    at = journal.begin(model, optimizer, tokenizer)
+    if at.step:
         stream.load_state_dict(at.data)
+    gradients = Gradients(model, config, world)
     window, clock = Window(at.window), Clock(at.step, at.seconds, at.cpu_seconds)
+    stops = stop_requests(patient=world.size > 1)
 
-    with contextlib.closing(log), contextlib.closing(stream), stop_requests() as stop:
+    with closing(journal), closing(stream), stops as stop:
         while at.step < config.steps:
             set_lr(optimizer, lr_factor(at.step, config.steps, config.warmup))
-            weight, min_radius = entailment_schedule(config, at.step)
+            seed_step(config.seed, at.step, world.rank)
             batch = stream.next()
             with step_errors(config, out, at.step + 1):
-                image, text = model(batch.pixels.to(device), batch.ids.to(device))
-            contrastive = info_nce(geometry, image, text)
-            loss = contrastive
-            if weight > 0:
-                entailment = entailment_loss(geometry.manifold, text, image, min_radius)
-                loss = contrastive + weight * entailment
-            optimizer.zero_grad()
-            loss.backward()
-            norm = clip_grad_norm_(parameters, config.clip_norm or math.inf)
-            far = count_far(geometry, image, text)
-            if not math.isfinite(loss.item()) or not math.isfinite(norm.item()):
-                what = "gradient" if math.isfinite(loss.item()) else "loss"
-                raise diverged(config, out, geometry, what, at.step + 1, far / (2 * len(image)))
+                terms = gradients(batch.pixels, batch.ids, at.step)
+            loss, contrastive = terms.loss.item(), terms.contrastive.item()
+            norm = clip_grad_norm_(parameters, config.clip_norm or math.inf).item()
+            (far,) = world.total(count_far(geometry, terms.image, terms.text))
+            far_share = far / (2 * config.batch_size)
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                what = "gradient" if math.isfinite(loss) else "loss"
+                raise diverged(config, out, geometry, what, at.step + 1, far_share)
 
             due = (at.step + 1) % config.log_every == 0 or at.step + 1 in (1, config.steps)
-            cones = describe_cones(geometry, image, text, min_radius) if due else {}
+            extra = world.mean(describe_cones(config, geometry, terms, at.step)) if due else {}
             optimizer.step()
             touched = geometry.apply_bounds_()
             at.step += 1
             window.add(
-                {"loss": loss.item(), "contrastive": contrastive.item(), "grad_norm": norm.item()}
-                | {"far": float(far)}
+                {"loss": loss, "contrastive": contrastive, "grad_norm": norm, "far": far}
                 | {f"bound/{name}": 1.0 for name in touched}
-                | {f"data/{name}": float(n) for name, n in stream.take_counts().items()}
             )
             if due:
-                record = describe(config, at.step, window, geometry, clock)
-                record |= cones | {"entailment_weight": weight, "min_radius": min_radius}
-                record["lr"] = optimizer.param_groups[0]["lr"]
-                with saving(out, "writing metrics.jsonl"):
-                    log.write(record)
+                window.count("data/", world.collect(stream.take_counts()))
+                extra["lr"] = optimizer.param_groups[0]["lr"]
+                journal.write(describe(config, at.step, window, geometry, clock) | extra)
                 window.clear()
-                if progress is not None:
-                    progress(record)
 
-            stopping = bool(stop.signal) and at.step < config.steps
-            if stopping or at.step % config.checkpoint_every == 0 or at.step == config.steps:
+            asked = world.first(stop.signal) if at.step < config.steps else ""
+            if asked or at.step % config.checkpoint_every == 0 or at.step == config.steps:
                 if not is_finite(model):
-                    raise diverged(config, out, geometry, "update", at.step, far / (2 * len(image)))
+                    raise diverged(config, out, geometry, "update", at.step, far_share)
                 with step_errors(config, out, at.step):
-                    update_root(model, splits.train)
+                    update_root(model, splits.train, world)
+                window.count("data/", world.collect(stream.take_counts()))
                 at.seconds, at.cpu_seconds = clock.seconds(), clock.cpu_seconds()
                 at.window, at.data = window.sums, stream.state_dict()
-                with saving(out, f"writing the checkpoint of step {at.step}"):
-                    path = save_checkpoint(out, model, optimizer, at, keep=config.keep_checkpoints)
-            if stopping:
+                path = journal.save(model, optimizer, at)
+            if asked:
                 raise Interrupted(
-                    f"stopped by {stop.signal} at step {at.step} of {config.steps}, saved: {path}",
+                    f"stopped by {asked} at step {at.step} of {config.steps}, saved: {path}",
                     f"Continue with {run.resume_command(out)}.",
                 )
-    return _finish(config, out, splits, model, tokenizer, at)
-
-
-def entailment_schedule(config: TrainConfig, step: int) -> tuple[float, float]:
-    """(weight of the entailment loss, cone constant K) at a step, counted from 0."""
-    weight = warmup_weight(
-        step, config.steps, config.entailment, config.entailment_start, config.entailment_full
-    )
-    if config.final_min_radius is None:
-        return weight, config.min_radius
-    end = config.final_min_radius
-    return weight, linear_schedule(step, config.steps, config.min_radius, end)
+    summary = world.share(lambda: _finish(config, out, splits, model, tokenizer, at))
+    return TrainResult(out, **summary)
 
 
 def _finish(
@@ -196,8 +172,8 @@ def _finish(
     model: ContrastiveModel,
     tokenizer: Tokenizer,
     at: Progress,
-) -> TrainResult:
-    """Write the run folder; finished.json comes last."""
+) -> dict[str, Any]:
+    """Write the run folder, finished.json last, and return what that holds."""
     summary: dict[str, Any] = {
         "step": at.step,
         "seconds": at.seconds,
@@ -218,4 +194,4 @@ def _finish(
     with saving(out, "writing the finished run"):
         run.save_run(model, config, tokenizer, out, card=card)
         run.write_finished(out, summary)
-    return TrainResult(out, **summary)
+    return summary

@@ -37,9 +37,12 @@ def parameter_groups(
 def build_optimizer(
     model: nn.Module, geometry: Geometry, config: TrainConfig
 ) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov & Hutter 2019) over `parameter_groups`."""
+    """AdamW (Loshchilov & Hutter 2019) over `parameter_groups`; fused where the device has it."""
     groups = parameter_groups(model, geometry, config)
-    return torch.optim.AdamW(groups, betas=config.betas, eps=config.eps, fused=True)
+    try:
+        return torch.optim.AdamW(groups, betas=config.betas, eps=config.eps, fused=True)
+    except RuntimeError:  # torch names the devices that have it, in words
+        return torch.optim.AdamW(groups, betas=config.betas, eps=config.eps)
 
 
 def set_lr(optimizer: torch.optim.Optimizer, factor: float) -> None:

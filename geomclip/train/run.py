@@ -25,8 +25,12 @@ TOKENIZER = "tokenizer.json"
 METRICS = "metrics.jsonl"
 FINISHED = "finished.json"
 
-# Settings that change no number of a run and so may change when it is resumed.
-FREE = ("checkpoint_every", "keep_checkpoints")
+# Settings that change no number of a run but by rounding, and so may change when it is resumed, on
+# other or fewer devices.
+FREE = (
+    "checkpoint_every", "keep_checkpoints", "device", "threads", "accumulate",
+    "grad_checkpointing", "compile", "exchange",
+)  # fmt: skip
 
 
 def resume_command(out: Path) -> str:

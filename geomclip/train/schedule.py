@@ -1,6 +1,9 @@
-"""The learning rate over a run: linear warm-up, then a cosine to 0."""
+"""What changes over a run: learning rate, entailment weight, cone constant."""
 
 import math
+
+from geomclip.losses import linear_schedule, warmup_weight
+from geomclip.train.config import TrainConfig
 
 
 def lr_factor(step: int, total: int, warmup: float) -> float:
@@ -20,3 +23,14 @@ def lr_factor(step: int, total: int, warmup: float) -> float:
     if step < rise:
         return (step + 1) / rise
     return (1 + math.cos(math.pi * (step - rise) / (total - rise))) / 2
+
+
+def entailment_schedule(config: TrainConfig, step: int) -> tuple[float, float]:
+    """(weight of the entailment loss, cone constant K) at a step, counted from 0."""
+    weight = warmup_weight(
+        step, config.steps, config.entailment, config.entailment_start, config.entailment_full
+    )
+    if config.final_min_radius is None:
+        return weight, config.min_radius
+    end = config.final_min_radius
+    return weight, linear_schedule(step, config.steps, config.min_radius, end)

@@ -1,30 +1,17 @@
-"""What a run needs before its first step: device, generators and threads, tokenizer."""
+"""What a run needs before its first step: generators and threads, tokenizer."""
 
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from geomclip.data.record import Corpus
 from geomclip.data.splits import Splits
 from geomclip.data.tokenizer import Tokenizer
-from geomclip.errors import RequestError
 from geomclip.train.config import TrainConfig
 from geomclip.train.run import TOKENIZER
-
-
-def find_device(name: str) -> torch.device:
-    """The torch device of that name. Raises RequestError where this machine has none."""
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise RequestError(
-            f"device {name!r} can't be used: {reason}", "Use --device cpu."
-        ) from None
-    return device
 
 
 @contextlib.contextmanager
@@ -39,6 +26,16 @@ def reproducible(config: TrainConfig, device: torch.device) -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(threads)
+
+
+def seed_step(seed: int, step: int, rank: int) -> None:
+    """Seed torch's generators for what a tower draws (dropout) at a step, counted from 0.
+
+    A function of its arguments alone: a resumed run needs no state of generators, with whatever
+    number of processes it goes on.
+    """
+    mixed = np.random.SeedSequence((seed, 2, step, rank)).generate_state(1, np.uint64)
+    torch.manual_seed(int(mixed[0] >> 1))
 
 
 def find_tokenizer(config: TrainConfig, out: Path, splits: Splits) -> Tokenizer:

@@ -10,6 +10,8 @@ from geomclip.geometry import Geometry
 from geomclip.losses import cone_statistics, entailment_loss
 from geomclip.train.config import TrainConfig
 from geomclip.train.log import Clock, Window
+from geomclip.train.objective import Terms
+from geomclip.train.schedule import entailment_schedule
 
 # Beyond this many units of curvature radius even float64 loses the digits of a distance.
 FAR = 40.0
@@ -43,18 +45,23 @@ def describe(
 
 @torch.no_grad()
 def describe_cones(
-    geometry: Geometry, image: Tensor, text: Tensor, min_radius: float
+    config: TrainConfig, geometry: Geometry, terms: Terms, step: int
 ) -> dict[str, float]:
-    """Entailment of a batch, trained or not, in radians and shares; {} where there are no cones."""
+    """Entailment of a process's pairs, trained or not, in radians and shares, with the weight and
+    the cone constant of the step (counted from 0); no angles where there are no cones.
+    """
+    weight, min_radius = entailment_schedule(config, step)
+    schedule = {"entailment_weight": weight, "min_radius": min_radius}
     if not geometry.has_cones:
-        return {}
-    statistics = cone_statistics(geometry.manifold, text, image, min_radius)
-    loss = entailment_loss(geometry.manifold, text, image, min_radius)
+        return schedule
+    statistics = cone_statistics(geometry.manifold, terms.text, terms.image, min_radius)
+    loss = entailment_loss(geometry.manifold, terms.text, terms.image, min_radius)
     return {
         "entailment": loss.item(),
         "satisfied": statistics.satisfied,
         "aperture": statistics.aperture,
         "saturated": statistics.saturated,
+        **schedule,
     }
 
 

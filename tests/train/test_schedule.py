@@ -5,8 +5,7 @@ import math
 import pytest
 
 from geomclip.train.config import TrainConfig
-from geomclip.train.loop import entailment_schedule
-from geomclip.train.schedule import lr_factor
+from geomclip.train.schedule import entailment_schedule, lr_factor
 
 
 def test_warm_up_is_linear_and_reaches_the_peak() -> None:

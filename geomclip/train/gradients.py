@@ -1,0 +1,168 @@
+"""The gradients of a batch, in one pass or in several, on one process or on all of them.
+
+Towers map inputs to features; the objective maps all features to a loss. With `accumulate` K > 1
+the towers never hold more than a K-th of the batch's activations (GradCache, Gao et al. 2021,
+arXiv 2101.06983):
+
+    1. features of all K parts, without a graph
+    2. the loss of all of them, its gradients of features and of the geometry's scalars
+    3. part by part the features once more, now with a graph, backward from their gradients
+
+The result is that of one pass: the chain rule, in another order. Random numbers of a part (dropout)
+are the same in 1 and 3. BatchNorm alone makes a difference: its batch is the part.
+"""
+
+import contextlib
+import logging
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from geomclip.model import ContrastiveModel
+from geomclip.towers.statistics import has_batch_norm, keep_statistics, sync_batch_norm
+from geomclip.train.config import TrainConfig
+from geomclip.train.objective import Objective, Terms
+from geomclip.train.world import World
+
+Features = tuple[Tensor, Tensor]
+
+log = logging.getLogger(__name__)
+
+
+class Towers(nn.Module):
+    """The encoders of a model alone: raw features of pictures and token ids.
+
+    What several processes average by themselves (DistributedDataParallel) is inside; the geometry,
+    which the loss reads, is not.
+    """
+
+    def __init__(self, model: ContrastiveModel, precision: str) -> None:
+        super().__init__()
+        self.encoders = model.encoders
+        # Methods, not the model: that would make the geometry's parameters this module's.
+        self.features = model.image_features, model.text_features
+        self.bf16 = precision == "bf16"
+
+    def forward(self, pixels: Float[Tensor, "n 3 s s"], ids: Int[Tensor, "n l"]) -> Features:
+        image, text = self.features
+        with torch.autocast(pixels.device.type, torch.bfloat16, enabled=self.bf16):
+            return image(pixels), text(ids)
+
+
+class Gradients:
+    """Puts the gradients of a batch into the parameters' `.grad`.
+
+    Args:
+        model: its towers are changed in place as `config` says: compiled, checkpointed, their
+            BatchNorms over all processes. Names of parameters and buffers stay.
+        world: the processes; all of them build this and call it in step.
+    """
+
+    def __init__(self, model: ContrastiveModel, config: TrainConfig, world: World) -> None:
+        self.model, self.config, self.world = model, config, world
+        self.objective = Objective(model.geometry, config, world)
+        if config.grad_checkpointing:
+            for name, encoder in model.encoders.items():
+                checkpoint_activations(encoder, name)
+        if world.size > 1:
+            sync_batch_norm(model.encoders)
+        if config.accumulate > 1 and world.main:
+            warn_of_batch_norm(model, config)
+        if config.compile:
+            for encoder in model.encoders.values():
+                encoder.compile()
+        self.towers = Towers(model, config.precision)
+        # Statistics are equal on all processes already: no broadcast of buffers.
+        self.parallel: nn.Module = (
+            DistributedDataParallel(self.towers, broadcast_buffers=False)
+            if world.size > 1
+            else self.towers
+        )
+
+    def __call__(
+        self, pixels: Float[Tensor, "n 3 s s"], ids: Int[Tensor, "n l"], step: int
+    ) -> Terms:
+        """The loss of this process's pairs at a step, counted from 0; leaves all gradients.
+
+        Raises ValueError where the model refuses the pairs; gradients are then undefined.
+        """
+        pixels, ids = pixels.to(self.world.device), ids.to(self.world.device)
+        self.model.zero_grad()
+        if self.config.accumulate == 1:
+            image, text = self.parallel(pixels, ids)
+            terms = self.objective(image, text, step)
+            terms.loss.backward()
+        else:
+            terms = self._cached(pixels, ids, step)
+        # The towers' gradients are averaged already, as they came.
+        scalars = self.model.geometry.parameters()
+        self.world.average_(p.grad for p in scalars if p.grad is not None)
+        return terms
+
+    def _cached(self, pixels: Tensor, ids: Tensor, step: int) -> Terms:
+        each = len(pixels) // self.config.accumulate
+        parts = list(zip(pixels.split(each), ids.split(each), strict=True))
+        generators, found = [], []
+        with torch.no_grad(), keep_statistics(self.towers):
+            for part in parts:
+                generators.append(random_state(pixels.device))
+                found.append(self.towers(*part))
+        cached = [torch.cat(features).requires_grad_() for features in zip(*found, strict=True)]
+        del found
+        terms = self.objective(cached[0], cached[1], step)
+        terms.loss.backward()
+        grads = zip(*(features.grad.split(each) for features in cached), strict=True)  # type: ignore[union-attr]
+        for k, (part, wanted) in enumerate(zip(parts, grads, strict=True)):
+            set_random_state(generators[k], pixels.device)
+            with self._exchange_after(last=k == len(parts) - 1):
+                torch.autograd.backward(self.parallel(*part), wanted)
+        return terms
+
+    def _exchange_after(self, *, last: bool) -> contextlib.AbstractContextManager[None]:
+        """Gradients of all parts are averaged over the processes once, with the last one."""
+        if isinstance(self.parallel, DistributedDataParallel) and not last:
+            return self.parallel.no_sync()
+        return contextlib.nullcontext()
+
+
+def checkpoint_activations(encoder: nn.Module, name: str) -> None:
+    """Let an encoder's blocks keep their input only, and run again in the backward pass.
+
+    Raises ValueError for an encoder that can't.
+    """
+    stacks = [m for m in encoder.modules() if hasattr(m, "checkpointing")]
+    if not stacks:
+        raise ValueError(
+            f"the {name} encoder, a {type(encoder).__name__}, has no blocks to checkpoint; leave "
+            "--grad-checkpointing out"
+        )
+    for stack in stacks:
+        setattr(stack, "checkpointing", True)  # noqa: B010  # mypy takes modules' attributes for modules
+
+
+def warn_of_batch_norm(model: ContrastiveModel, config: TrainConfig) -> None:
+    """Say that parts of a batch are not the batch to a tower with BatchNorm."""
+    for name, encoder in model.encoders.items():
+        if has_batch_norm(encoder):
+            log.warning(
+                "the %s encoder has BatchNorm, whose statistics are those of %d pairs under "
+                "--accumulate %d; a transformer (kind vit, stem patch) is not changed by it",
+                name,
+                config.batch_size // config.accumulate,
+                config.accumulate,
+            )
+
+
+def random_state(device: torch.device) -> list[Tensor]:
+    """State of the generators that a forward pass on `device` may draw from."""
+    on_device = [torch.cuda.get_rng_state(device)] if device.type == "cuda" else []
+    return [torch.get_rng_state(), *on_device]
+
+
+def set_random_state(states: list[Tensor], device: torch.device) -> None:
+    """Put `random_state` back."""
+    torch.set_rng_state(states[0])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(states[1], device)
