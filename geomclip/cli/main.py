@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from geomclip import __version__
-from geomclip.errors import GeomclipError
+from geomclip.errors import FailedElsewhere, GeomclipError
 
 # Name: what it does. Each stands in the module of its name and is imported only when called.
 COMMANDS = {
@@ -78,6 +78,8 @@ def _dispatch(args: list[str]) -> int:
             import traceback
 
             traceback.print_exc()
+        if isinstance(error, FailedElsewhere):  # the process that failed first has told why
+            return error.exit_code
         title = " data check" if args[:2] == ["data", "check"] else f" {command}"
         return report(error, title)
 

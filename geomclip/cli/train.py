@@ -1,5 +1,9 @@
 """`geomclip train`: one run. Flags lie over the TOML file, which lies over the recipe."""
 
+import contextlib
+import io
+import os
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,11 +33,15 @@ class TrainOptions:
 
 
 def run(argv: list[str]) -> int:
-    """Parse, train, report."""
-    options = parse_options(argv)
+    """Parse, train, report; of several processes rank 0 speaks, or the first that fails."""
+    rank = int(os.environ.get("RANK", "0"))
+    with contextlib.redirect_stderr(sys.stderr if rank == 0 else io.StringIO()):
+        options = parse_options(argv)
     out = options.out or Path("runs") / options.settings.geometry
-    output = Output(options.common)
+    output = Output(options.common if rank == 0 else replace(options.common, quiet=True))
     result = train(options.settings, out, options.resume, output)
+    if rank > 0:
+        return 0
     last = result.last
     output.note(
         f"{result.step} steps in {clock_time(result.seconds)}, loss {last['loss']:.3f} "
@@ -79,23 +87,26 @@ def train(config: TrainConfig, out: Path, resume: bool, output: Output):  # type
     from geomclip.data.sources import load
     from geomclip.train import run as run_folder
     from geomclip.train.loop import train
+    from geomclip.train.world import joined
 
-    # Before the data are read, which can take long.
-    run_folder.check_folder(out, config, resume=resume)
-    splits = None
-    if not (resume and run_folder.finished(out)):
-        with counting(output, f"reading {config.data.source}") as count:
-            splits = load(config.data, config.model.image.image_size, progress=count)
-        output.note(f"{splits.name}: {len(splits.train):,} pictures to train on")
-    with RunProgress(output) as view:
+    with joined(config.device) as world:
+        # Before the data are read, which can take long.
+        config.pairs(world.size)
+        world.share(lambda: run_folder.check_folder(out, config, resume=resume))
+        splits = None
+        if not (resume and world.share(lambda: run_folder.finished(out))):
+            with counting(output, f"reading {config.data.source}") as count:
+                splits = load(config.data, config.model.image.image_size, progress=count)
+            output.note(f"{splits.name}: {len(splits.train):,} pictures to train on")
+        with RunProgress(output) as view:
 
-        def progress(record: dict[str, Any]) -> None:
-            left = (config.steps - record["step"]) * config.batch_size
-            speed = record.get("samples_per_second") or 0.0
-            eta = left / speed if speed > 0 else None
-            view({**record, "run": out.name, "steps": config.steps, "eta_seconds": eta})
+            def progress(record: dict[str, Any]) -> None:
+                left = (config.steps - record["step"]) * config.batch_size
+                speed = record.get("samples_per_second") or 0.0
+                eta = left / speed if speed > 0 else None
+                view({**record, "run": out.name, "steps": config.steps, "eta_seconds": eta})
 
-        return train(config, out, resume=resume, progress=progress, splits=splits)
+            return train(config, out, resume=resume, progress=progress, splits=splits)
 
 
 def _number(text: str | None, otherwise: float) -> float:

@@ -13,7 +13,9 @@ are the same in 1 and 3. BatchNorm alone makes a difference: its batch is the pa
 """
 
 import contextlib
+import inspect
 import logging
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -74,12 +76,7 @@ class Gradients:
             for encoder in model.encoders.values():
                 encoder.compile()
         self.towers = Towers(model, config.precision)
-        # Statistics are equal on all processes already: no broadcast of buffers.
-        self.parallel: nn.Module = (
-            DistributedDataParallel(self.towers, broadcast_buffers=False)
-            if world.size > 1
-            else self.towers
-        )
+        self.parallel: nn.Module = data_parallel(self.towers) if world.size > 1 else self.towers
 
     def __call__(
         self, pixels: Float[Tensor, "n 3 s s"], ids: Int[Tensor, "n l"], step: int
@@ -125,6 +122,16 @@ class Gradients:
         if isinstance(self.parallel, DistributedDataParallel) and not last:
             return self.parallel.no_sync()
         return contextlib.nullcontext()
+
+
+def data_parallel(towers: Towers) -> DistributedDataParallel:
+    """Towers that average their gradients over the processes while the backward pass runs."""
+    # Buffers are not sent around: statistics are equal on all processes already. The option's name
+    # is another one from torch 2.13 on.
+    names = inspect.signature(DistributedDataParallel).parameters
+    name = "forward_sync_buffers" if "forward_sync_buffers" in names else "broadcast_buffers"
+    options: dict[str, Any] = {name: False}
+    return DistributedDataParallel(towers, **options)
 
 
 def checkpoint_activations(encoder: nn.Module, name: str) -> None:

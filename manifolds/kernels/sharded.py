@@ -23,6 +23,8 @@ from manifolds.kernels.contrastive import PairSums
 
 Group = dist.ProcessGroup | None
 EXCHANGES = ("gather", "ring")
+# The name from torch 2.13 on, and the one before.
+_all_gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
 
 
 def sharded_sums(
@@ -100,7 +102,7 @@ class _Gather(torch.autograd.Function):
     def forward(ctx: Any, y: Tensor, group: Group) -> Tensor:
         ctx.group, ctx.n = group, y.shape[0]
         everything = y.new_empty(dist.get_world_size(group) * y.shape[0], *y.shape[1:])
-        dist.all_gather_into_tensor(everything, y.contiguous(), group=group)
+        _all_gather(everything, y.contiguous(), group=group)
         return everything
 
     @staticmethod
@@ -138,7 +140,7 @@ class _Combine(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         partial, total = ctx.saved_tensors
         everything = torch.empty_like(total)
-        dist.all_gather_into_tensor(everything, grads[0].contiguous(), group=ctx.group)
+        _all_gather(everything, grads[0].contiguous(), group=ctx.group)
         base = total.masked_fill(total == -torch.inf, 0)
         return everything * (partial - base).exp(), None
 

@@ -1,0 +1,96 @@
+"""A program: one process of several takes its share of a batch through the trainer's own step.
+
+    RANK=0 WORLD_SIZE=2 ... python batch_gradients.py FOLDER
+
+Writes {case: {loss, gradients and statistics by name}} to `FOLDER/WORLD-RANK.pt`, in float64.
+Imported, `cases()` and `compute(case, World())` give what one process gets.
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from geomclip.geometry import build_geometry
+from geomclip.model import ContrastiveModel
+from geomclip.names import CANONICAL
+from geomclip.towers import ConvNet, TextTransformer, VisionTransformer
+from geomclip.train.config import TrainConfig
+from geomclip.train.gradients import Gradients
+from geomclip.train.world import World, joined
+
+BATCH, DIM, SIDE, LENGTH, VOCABULARY = 16, 6, 8, 5, 20
+EOT = VOCABULARY - 1
+
+
+def cases(geometries: tuple[str, ...] = CANONICAL) -> list[tuple[str, str, str, int]]:
+    """(geometry, image tower, exchange, accumulate)"""
+    # BatchNorm's batch is the part: with several the towers have none.
+    ways = [("convnet", 1), ("vit", 2)]
+    return [(g, t, e, k) for g in geometries for e in ("gather", "ring") for t, k in ways]
+
+
+def build(geometry: str, tower: str, *, dropout: float = 0.0) -> ContrastiveModel:
+    """A tiny model in float64, scalars away from where they start."""
+    torch.manual_seed(5)
+    image: nn.Module = (
+        ConvNet(width=4, layers=2, embed_dim=DIM)
+        if tower == "convnet"
+        else VisionTransformer(
+            image_size=SIDE, patch_size=4, width=8, layers=2, heads=2, embed_dim=DIM
+        )
+    )
+    if dropout:
+        image = nn.Sequential(image, nn.Dropout(dropout))
+    text = TextTransformer(
+        context_length=LENGTH, vocab_size=VOCABULARY, width=8, layers=1, heads=2, embed_dim=DIM,
+        eot=EOT,
+    )  # fmt: skip
+    g = build_geometry(geometry, DIM, init_logit_scale=0.7, c_init=1.3)
+    return ContrastiveModel({"image": image, "text": text}, g).double().train()
+
+
+def batch(n: int = BATCH) -> tuple[Tensor, Tensor]:
+    """Pictures and token ids."""
+    generator = torch.Generator().manual_seed(7)
+    pixels = torch.rand(n, 3, SIDE, SIDE, generator=generator, dtype=torch.float64)
+    ids = torch.randint(1, EOT, (n, LENGTH), generator=generator)
+    ids[torch.arange(n), 1 + torch.arange(n) % (LENGTH - 1)] = EOT
+    return pixels, ids
+
+
+def settings(geometry: str, **changes: Any) -> TrainConfig:
+    """The configuration of a case: entailment on, half-way through its schedules."""
+    cones = geometry not in ("clip", "elliptic")
+    config = TrainConfig(
+        geometry=geometry, batch_size=BATCH, entailment=0.3 if cones else 0.0, steps=10,
+        entailment_full=1.0, final_min_radius=0.2,
+    )  # fmt: skip
+    return dataclasses.replace(config, **changes)
+
+
+def compute(case: tuple[str, str, str, int], world: World, **changes: Any) -> dict[str, Tensor]:
+    """Loss, gradients and BatchNorm's statistics of a case, of this process's share."""
+    geometry, tower, exchange, accumulate = case
+    config = settings(geometry, exchange=exchange, accumulate=accumulate, **changes)
+    model = build(geometry, tower)
+    each = config.pairs(world.size)
+    pixels, ids = (t[world.rank * each :][:each] for t in batch())
+    terms = Gradients(model, config, world)(pixels, ids, step=5)
+    found = {"loss": terms.loss.detach(), "contrastive": terms.contrastive.detach()}
+    found |= {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+    return found | {n: t for n, t in model.state_dict().items() if "running" in n or "num_" in n}
+
+
+def main(folder: Path) -> None:
+    torch.set_num_threads(1)
+    with joined("cpu") as world:
+        results = {case: compute(case, world) for case in cases()}
+        torch.save(results, folder / f"{world.size}-{world.rank}.pt")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
