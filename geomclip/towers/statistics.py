@@ -90,14 +90,16 @@ def sync_batch_norm(module: nn.Module) -> None:
 @contextlib.contextmanager
 def keep_statistics(module: nn.Module) -> Iterator[None]:
     """A block whose forward passes leave running means, variances and counters as they are."""
-    norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
-    for norm in norms:
-        norm.track_running_stats = False
+    norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
+    kept = [dict(norm._buffers) for norm in norms]
+    for norm in norms:  # with none at all torch would save other tensors for the backward pass
+        for name, buffer in norm._buffers.items():
+            norm._buffers[name] = None if buffer is None else buffer.clone()
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, buffers in zip(norms, kept, strict=True):
+            norm._buffers.update(buffers)
 
 
 def recomputed(block: nn.Module, *inputs: Tensor | None) -> Tensor:

@@ -1,12 +1,13 @@
 """A program: one process of several takes its share of a batch through the trainer's own step.
 
-    RANK=0 WORLD_SIZE=2 ... python batch_gradients.py FOLDER
+    RANK=0 WORLD_SIZE=2 ... python batch_gradients.py FOLDER ['{"compile": true}']
 
 Writes {case: {loss, gradients and statistics by name}} to `FOLDER/WORLD-RANK.pt`, in float64.
-Imported, `cases()` and `compute(case, World())` give what one process gets.
+Imported, `compute(case, World())` gives what one process gets.
 """
 
 import dataclasses
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,19 @@ from geomclip.train.world import World, joined
 BATCH, DIM, SIDE, LENGTH, VOCABULARY = 16, 6, 8, 5, 20
 EOT = VOCABULARY - 1
 
+# Geometry, image tower, exchange, accumulate.
+Case = tuple[str, str, str, int]
 
-def cases(geometries: tuple[str, ...] = CANONICAL) -> list[tuple[str, str, str, int]]:
-    """(geometry, image tower, exchange, accumulate)"""
-    # BatchNorm's batch is the part: with several the towers have none.
-    ways = [("convnet", 1), ("vit", 2)]
-    return [(g, t, e, k) for g in geometries for e in ("gather", "ring") for t, k in ways]
+
+def cases(world: int) -> list[Case]:
+    """What so many processes compute: every geometry, both exchanges, both towers."""
+    # BatchNorm's batch is the part: with several the tower has none.
+    ways = [("convnet", "gather", 1), ("vit", "ring", 2)]
+    if world == 1:
+        return [("hyperbolic", *way) for way in ways]
+    if world == 2:
+        ways += [("convnet", "ring", 1), ("vit", "gather", 2)]
+    return [(geometry, *way) for geometry in CANONICAL for way in ways]
 
 
 def build(geometry: str, tower: str, *, dropout: float = 0.0) -> ContrastiveModel:
@@ -72,7 +80,7 @@ def settings(geometry: str, **changes: Any) -> TrainConfig:
     return dataclasses.replace(config, **changes)
 
 
-def compute(case: tuple[str, str, str, int], world: World, **changes: Any) -> dict[str, Tensor]:
+def compute(case: Case, world: World, **changes: Any) -> dict[str, Tensor]:
     """Loss, gradients and BatchNorm's statistics of a case, of this process's share."""
     geometry, tower, exchange, accumulate = case
     config = settings(geometry, exchange=exchange, accumulate=accumulate, **changes)
@@ -85,12 +93,12 @@ def compute(case: tuple[str, str, str, int], world: World, **changes: Any) -> di
     return found | {n: t for n, t in model.state_dict().items() if "running" in n or "num_" in n}
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, changes: dict[str, Any]) -> None:
     torch.set_num_threads(1)
     with joined("cpu") as world:
-        results = {case: compute(case, world) for case in cases()}
+        results = {case: compute(case, world, **changes) for case in cases(world.size)}
         torch.save(results, folder / f"{world.size}-{world.rank}.pt")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), json.loads("".join(sys.argv[2:])) if sys.argv[2:] else {})

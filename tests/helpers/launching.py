@@ -23,16 +23,9 @@ def launch(world: int, command: Sequence[object], **options: Any) -> list[subpro
         found = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world}
         environment = {**os.environ, **{name: str(value) for name, value in found.items()}}
         environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
-        calls.append(
-            subprocess.Popen(
-                [sys.executable, *map(str, command)],
-                env=environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                **options,
-            )  # fmt: skip
-        )
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        command_line = [sys.executable, *map(str, command)]
+        calls.append(subprocess.Popen(command_line, env=environment, **streams, **options))
     return calls
 
 
