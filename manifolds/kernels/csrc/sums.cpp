@@ -170,7 +170,8 @@ GC_CLONES void backward_strip(const Block& p, const Lines& lines, int64_t start,
                 const float* column_grad = lines.column_grad + from;
 #pragma omp simd reduction(+ : factor_part)
                 for (int64_t j = 0; j < length; ++j) {
-                    float scaled = factor * r.score[j];
+                    // Rounded as in the forward pass, so that the weights of a line add up to one.
+                    float scaled = gc_fma(factor, r.score[j], bias);
                     float weight = row_grad * gc_exp(scaled + row_base) +
                                    column_grad[j] * gc_exp(scaled + column_base[j]);
                     weight = r.out[j] < 0.0f ? 0.0f : weight;

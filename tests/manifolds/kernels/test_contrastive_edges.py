@@ -57,9 +57,10 @@ def test_points_off_the_ball_are_nan(path: str) -> None:
     assert sums.row.isnan().tolist() == [True, True]
 
 
-def test_weights_hold_no_denormals(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Weights that float32 holds only as denormals slow the products after them by 10 and more."""
-    seen = []
+@pytest.fixture
+def weights(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
+    """The weights dL/du of every tile that backward passes multiply."""
+    seen: list[Tensor] = []
     original = reductions.Accumulation._add_products
 
     def watched(self, rows, columns, weight):
@@ -67,17 +68,34 @@ def test_weights_hold_no_denormals(path: str, monkeypatch: pytest.MonkeyPatch) -
         return original(self, rows, columns, weight)
 
     monkeypatch.setattr(reductions.Accumulation, "_add_products", watched)
+    return seen
+
+
+@pytest.mark.parametrize("line", ["row", "column"])
+def test_weights_of_a_line_add_up_to_one(line: str, path: str, weights: list[Tensor]) -> None:
+    """However large the logits, whose rounding then moves single weights a thousand times more."""
+    torch.manual_seed(0)
+    x, y = torch.randn(2, 60, 8).unbind(0)
+    sums = logsumexp(
+        Euclidean(), x.requires_grad_(), y, score="-dist2", scale=1e3, memory="tiled", offset=99
+    )
+    getattr(sums, line).sum().backward()
+    total = -weights[0].double().sum(1 if line == "row" else 0) / 1e3
+    assert ((total - 1).abs() <= 8 * torch.finfo(torch.float32).eps).all()
+
+
+def test_weights_hold_no_denormals(path: str, weights: list[Tensor]) -> None:
+    """Weights that float32 holds only as denormals slow the products after them by 10 and more."""
     torch.manual_seed(0)
     for m, std in ((Euclidean(), 1.0), (Lorentz(), 1.0), (Lorentz(), 4.0)):
         score = "-dist2" if isinstance(m, Euclidean) else "-dist"
         x = m.random_normal(2, 60, 8, std=std).requires_grad_()
         for scale in (1.0, 10.0):
             total(logsumexp(m, *x, scale=scale, score=score, memory="tiled")).backward()
-    weights = torch.cat([w.flatten() for w in seen]).abs()
-    assert weights.numel() >= 6 * 60 * 60
-    tiny = torch.finfo(torch.float32).tiny
-    assert ((weights == 0) | (weights >= tiny)).all()
-    assert 0 < (weights == 0).double().mean() < 0.95
+    sizes = torch.cat([w.flatten() for w in weights]).abs()
+    assert sizes.numel() >= 6 * 60 * 60
+    assert ((sizes == 0) | (sizes >= torch.finfo(torch.float32).tiny)).all()
+    assert 0 < (sizes == 0).double().mean() < 0.95
 
 
 def test_tiles_that_cannot_matter_are_skipped(
