@@ -12,10 +12,11 @@ from torch import Tensor
 
 from manifolds import functional as F
 from manifolds.kernels import fused, library
+from manifolds.kernels.dispatch import pairwise
 from manifolds.kernels.plain import PLAIN
 
 EPS = 1.2e-7
-pytestmark = pytest.mark.skipif(library.load() is None, reason=f"{library.missing()}")
+needs_library = pytest.mark.skipif(library.load() is None, reason=f"{library.missing()}")
 
 SINGLE = {
     "lorentz": F.lorentz_dist,
@@ -27,7 +28,7 @@ SINGLE = {
     "poincare_angle": F.poincare_exterior_angle,
     "euclidean_angle": lambda x, y, c: F.euclidean_exterior_angle(x, y),
 }
-DISTANCES = sorted(fused.DIFFERENTIABLE)
+DISTANCES, KINDS = sorted(fused.DIFFERENTIABLE), sorted(fused.KINDS)
 
 
 def place(kind: str, unit: Tensor, r: Tensor | float, c: float) -> Tensor:
@@ -62,6 +63,7 @@ def forward(kind: str, x: Tensor, y: Tensor, c: float) -> Tensor:
     return fused.forward(library.load(), kind, x, y, c)[0]
 
 
+@needs_library
 @pytest.mark.parametrize("d", [2, 5, 64, 1030])
 @pytest.mark.parametrize("kind", DISTANCES)
 def test_every_separation_and_radius(kind, d):
@@ -85,6 +87,7 @@ def test_every_separation_and_radius(kind, d):
             assert error <= 64, f"r={r}: {error:.0f} eps"
 
 
+@needs_library
 @pytest.mark.parametrize("d", [2, 64])
 @pytest.mark.parametrize("kind", ["lorentz_angle", "poincare_angle", "euclidean_angle"])
 def test_angles_at_every_separation(kind, d):
@@ -113,64 +116,87 @@ def cloud(kind: str, n: int, d: int, r: float, spread: float, c: float) -> Tenso
     return place(kind, u / norm, norm, c)
 
 
-GRADIENT_CASES = {  # r, spread, d, c
-    "ordinary": (0.0, 1.0, 32, 1.0),
-    "near the root": (0.0, 0.01, 32, 1.0),
-    "collapsed": (1.0, 1e-5, 64, 1.0),
-    "collapsed far out": (7.0, 1e-3, 16, 0.1),
-    "far": (8.0, 1.0, 16, 1.0),
-    "flat plane": (0.5, 1.0, 2, 10.0),
-    "line": (0.5, 0.5, 1, 1.0),
+def contributions(
+    kind: str, x: Tensor, y: Tensor, c: float, g: Tensor
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Values (n, m) in float64, and what every pair alone gives to x, y (n, m, d) and c (n, m)."""
+    n, m = len(x), len(y)
+    pairs = [t.double().requires_grad_() for t in (x[:, None].repeat(1, m, 1), y.repeat(n, 1, 1))]
+    curvature = torch.full((n, m), c, dtype=torch.float64, requires_grad=True)
+    flat = (t.reshape(n * m, -1) for t in pairs)
+    value = torch.vmap(SINGLE[kind])(*flat, curvature.reshape(-1)).reshape(n, m)
+    wanted = (*pairs, curvature)
+    return value.detach(), torch.autograd.grad(value, wanted, g.double(), materialize_grads=True)
+
+
+def check(kind: str, x: Tensor, y: Tensor, c: float) -> None:
+    """Values within 64 eps, gradients within 64 eps of the sum of absolute contributions."""
+    g = torch.randn(len(x), len(y))
+    exact, parts = contributions(kind, x, y, c, g)
+    inputs = [x.clone().requires_grad_(), y.clone().requires_grad_()]
+    inputs.append(torch.tensor(c, dtype=torch.float64, requires_grad=True))
+    value = pairwise(kind, kind, *inputs[:2], None if kind.startswith("euclidean") else inputs[2])
+    floor = 16 * EPS if kind.endswith("angle") else 0  # radians
+    assert ((value - exact).abs() <= 64 * EPS * exact + floor).all()
+    found = torch.autograd.grad(value, inputs, g, materialize_grads=True)
+    for got, part, axis in zip(found[:2], parts, (1, 0), strict=False):
+        error, size = (got - part.sum(axis)).norm(dim=-1), part.norm(dim=-1).sum(axis)
+        assert (error <= 64 * EPS * size).all(), (error / size / EPS).max()
+    # -d/(2c) and the rest nearly cancel on the ball's rim: both count as contributions.
+    size = parts[2].abs().sum() + (g * exact).abs().sum() / c
+    assert abs(found[2] - parts[2].sum()) <= 64 * EPS * size
+
+
+GRADIENT_CASES = {  # r, spread, d, c, clusters
+    "ordinary": (0.0, 1.0, 32, 1.0, 1),
+    "near the root": (0.0, 0.01, 32, 1.0, 1),
+    "collapsed": (1.0, 1e-5, 64, 1.0, 1),
+    "collapsed far out": (7.0, 1e-3, 16, 0.1, 1),
+    "clusters": (1.0, 1e-6, 40, 1.0, 3),
+    "clusters far out": (10.0, 1e-9, 4, 1.0, 2),
+    "clusters of copies": (0.3, 1e-12, 1030, 0.1, 2),
+    "far": (8.0, 1.0, 16, 1.0, 1),
+    "flat plane": (0.5, 1.0, 2, 10.0, 1),
+    "line": (0.5, 0.5, 1, 1.0, 1),
 }
 
 
 @pytest.mark.parametrize("case", GRADIENT_CASES)
-@pytest.mark.parametrize("kind", DISTANCES)
-def test_gradients_within_64_eps_of_their_contributions(kind, case):
-    r, spread, d, c = GRADIENT_CASES[case]
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_within_64_eps_of_their_contributions(kind, case, path):
+    r, spread, d, c, clusters = GRADIENT_CASES[case]
     if kind == "sphere" and d == 1:
         pytest.skip("two points")
     torch.manual_seed(0)
-    points = cloud(kind, 26, d, r, spread, c)
-    x, y = points[:12], torch.cat([points[12:], points[:2]])
-    value = forward(kind, x, y, c)
-    g = torch.randn_like(value)
-    found = fused.backward(library.load(), kind, x, y, c, value, g)
-    # Every pair on its own, so that contributions can be added up in absolute value.
-    n, m = value.shape
-    pairs = [t.double().requires_grad_() for t in (x[:, None].repeat(1, m, 1), y.repeat(n, 1, 1))]
-    curvature = torch.full((n, m), c, dtype=torch.float64, requires_grad=True)
-    single = torch.vmap(torch.vmap(SINGLE[kind]))(*pairs, curvature)
-    parts = torch.autograd.grad(single, (*pairs, curvature), g.double(), materialize_grads=True)
-    for got, part, axis in zip(found[:2], parts, (1, 0), strict=False):
-        error = (got - part.sum(axis)).norm(dim=-1)
-        assert (error <= 64 * EPS * part.norm(dim=-1).sum(axis)).all(), (
-            error / part.norm(dim=-1).sum(axis) / EPS
-        ).max()
-    if kind in ("lorentz", "poincare", "sphere"):
-        # -d/(2c) and the rest nearly cancel on the ball's rim: both count as contributions.
-        size = parts[2].abs().sum() + (g * value).abs().sum() / c
-        assert abs(found[2] - parts[2].sum()) <= 64 * EPS * size
+    points = [cloud(kind, 26 // clusters, d, r, spread, c) for _ in range(clusters)]
+    x, y = torch.cat([p[::2] for p in points]), torch.cat([p[1::2] for p in points])
+    y[-1] = x[0]
+    check(kind, x, y, c)
 
 
-def test_radial_pairs_far_out_keep_their_gradients():
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_at_every_separation(kind, path):
+    torch.manual_seed(0)
+    angles = torch.logspace(-12, 0.4, 24, dtype=torch.float64).unsqueeze(-1)
+    for r in (0.01, 1.0, 10.0):
+        u, v = directions(24, 3, angles)
+        apart = (r * (1 + angles * torch.rand(24, 1, dtype=torch.float64) ** 4)).clamp(max=14.5)
+        y = place(kind, v, apart, 1.0)
+        if kind == "sphere" and r == 10:
+            y = -y  # antipodes
+        check(kind, place(kind, u, r, 1.0), y, 1.0)
+
+
+def test_radial_pairs_far_out_keep_their_gradients(path):
     """Along a ray at radius 10 a chart difference is cosh(r) times the distance."""
     torch.manual_seed(0)
     u = torch.nn.functional.normalize(torch.randn(1, 24, dtype=torch.float64), dim=-1)
     r = 10 + torch.logspace(-5, -1, 9, dtype=torch.float64).unsqueeze(-1)
     x, y = place("lorentz", u, r, 1.0), place("lorentz", u, r.flip(0) + 1e-4, 1.0)
-    value = forward("lorentz", x, y, 1.0)
-    assert relative("lorentz", value, x, y, 1.0) <= 64
-    at_x, at_y, _ = fused.backward(
-        library.load(), "lorentz", x, y, 1.0, value, torch.ones_like(value)
-    )
-    pairs = [t.double().requires_grad_() for t in (x[:, None].repeat(1, 9, 1), y.repeat(9, 1, 1))]
-    parts = torch.autograd.grad(F.lorentz_dist(*pairs, 1.0).sum(), pairs)
-    for got, part, axis in zip((at_x, at_y), parts, (1, 0), strict=True):
-        error = (got - part.sum(axis)).norm(dim=-1)
-        assert (error <= 64 * EPS * part.norm(dim=-1).sum(axis)).all()
+    check("lorentz", x, y, 1.0)
 
 
+@needs_library
 @pytest.mark.parametrize("kind", DISTANCES)
 def test_a_collapsed_batch_costs_no_repair(kind):
     torch.manual_seed(0)
@@ -180,6 +206,7 @@ def test_a_collapsed_batch_costs_no_repair(kind):
     assert relative(kind, out, x[:100], x[100:], 1.0) <= 64
 
 
+@needs_library
 @pytest.mark.parametrize("kind", DISTANCES)
 def test_tight_clusters_are_computed_from_differences(kind):
     torch.manual_seed(0)
@@ -190,6 +217,7 @@ def test_tight_clusters_are_computed_from_differences(kind):
     assert relative(kind, out, x, x, 1.0) <= 64
 
 
+@needs_library
 @pytest.mark.parametrize("kind", ["lorentz", "euclidean", "euclidean2"])
 @pytest.mark.parametrize("scale", [1e-30, 1e-18, 1e-6, 1e6, 1e16])
 def test_any_scale_of_coordinates(kind, scale):
@@ -203,6 +231,7 @@ def test_any_scale_of_coordinates(kind, scale):
     assert all(g.isfinite().all() for g in grads[:2])
 
 
+@needs_library
 @pytest.mark.parametrize("kind", DISTANCES)
 def test_a_bad_row_spoils_itself_only(kind):
     torch.manual_seed(0)
@@ -222,6 +251,7 @@ def test_a_bad_row_spoils_itself_only(kind):
         assert forward(kind, bad, y, 1.0)[3].isnan().all()
 
 
+@needs_library
 def test_no_weight_is_denormal():
     """They would slow the products after them by an order of magnitude."""
     torch.manual_seed(0)
@@ -238,7 +268,8 @@ def test_no_weight_is_denormal():
         assert (fine == 0).any() and (fine != 0).any()
 
 
-@pytest.mark.parametrize("kind", sorted(fused.KINDS))
+@needs_library
+@pytest.mark.parametrize("kind", KINDS)
 def test_agrees_with_the_torch_path(kind):
     torch.manual_seed(0)
     x, y = cloud(kind, 30, 17, 0.5, 1.0, 2.0), cloud(kind, 41, 17, 0.5, 1.0, 2.0)
