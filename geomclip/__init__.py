@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "ContrastiveModel": "geomclip.model",
     "Geometry": "geomclip.geometry",
-    "GEOMETRIES": "geomclip.geometry",
+    "GEOMETRIES": "geomclip.spec",
     "GeomclipError": "geomclip.errors",
     "RequestError": "geomclip.errors",
     "build_geometry": "geomclip.geometry",

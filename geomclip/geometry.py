@@ -1,5 +1,9 @@
 """A geometry: a manifold, a lift of features onto it, a logit of two points.
 
+    lorentz, ball = manifolds.Lorentz(learnable=True), manifolds.PoincareBall()
+    product = manifolds.Product([lorentz, ball], dims=[256, 256])
+    g = Geometry(PRODUCT, product, 512)
+
 Notation: f raw projected feature of dimension d; x, y points; beta = exp(logit_scale); alpha_m
 scale of modality m; c magnitude of the curvature. The named ones are the rows of `GEOMETRIES`
 (spec.py).
@@ -15,12 +19,14 @@ from torch import Tensor, nn
 import manifolds
 from geomclip.errors import GeomclipError
 from geomclip.lifts import LIFTS, LOGITS, normalise
-from geomclip.names import ALIASES, canonical
+from geomclip.names import ALIASES, canonical, factors
 from geomclip.precision import no_autocast, widen
-from geomclip.spec import GEOMETRIES, GeometrySpec
-from manifolds.base import Manifold
+from geomclip.products import build_product
+from geomclip.spec import GEOMETRIES, PRODUCT, GeometrySpec
+from manifolds import Manifold, Product
+from manifolds.curvature import CurvedManifold
 
-__all__ = ["ALIASES", "GEOMETRIES", "Geometry", "GeometrySpec", "build_geometry"]
+__all__ = ["ALIASES", "GEOMETRIES", "PRODUCT", "Geometry", "GeometrySpec", "build_geometry"]
 
 MAX_LOGIT_SCALE = math.log(100)
 
@@ -41,7 +47,7 @@ class Geometry(nn.Module):
         alpha_max: upper bound of alpha_m where it is learned; none by default.
 
     Raises:
-        ValueError: dim < 1, or an initial value outside its bounds.
+        ValueError: dim < 1 or not that of the product, or an initial value outside its bounds.
     """
 
     root_point: Tensor
@@ -61,6 +67,11 @@ class Geometry(nn.Module):
         super().__init__()
         if dim < 1:
             raise ValueError(f"{name}: dim must be at least 1, got {dim}")
+        if isinstance(manifold, Product) and manifold.dim != dim:
+            raise ValueError(
+                f"{name}: its factors have {' + '.join(map(str, manifold.dims))} = {manifold.dim} "
+                f"coordinates, features have {dim}; make the two equal"
+            )
         start = spec.init_logit_scale if init_logit_scale is None else init_logit_scale
         lower = -math.inf if min_logit_scale is None else min_logit_scale
         if not (lower <= start <= MAX_LOGIT_SCALE and math.isfinite(start)):
@@ -282,10 +293,14 @@ class Geometry(nn.Module):
     # --- the learned scalars ---
 
     def scalars(self) -> dict[str, float]:
-        """What to log: logit_scale (log beta); c, alpha_image, alpha_text where they exist."""
+        """What to log: logit_scale (log beta); c (of a product factors.0.c, ...), alpha_image,
+        alpha_text where they exist.
+        """
         values = {"logit_scale": self.logit_scale.item()}
         if self.spec.learned_curvature:
-            values["c"] = self.manifold.c.item()
+            for path, m in self.manifold.named_modules():
+                if isinstance(m, CurvedManifold):
+                    values[f"{path}.c" if path else "c"] = m.c.item()
         for modality, log_alpha in self.log_alpha.items():
             values[f"alpha_{modality}"] = log_alpha.exp().item()
         return values
@@ -360,33 +375,37 @@ def build_geometry(
     """A named geometry with the initial values of its row of `GEOMETRIES`.
 
     Args:
-        name: a row, or an alias: "euclip" is "euclidean-squared", "meru" is "hyperbolic".
+        name: a row, or an alias: "euclip" is "euclidean-squared", "meru" is "hyperbolic"; or a
+            product of manifolds with their dimensions: "lorentz256xsphere256".
         dim: dimension of the projected features.
         modalities: names of the encoders.
         init_logit_scale: log beta at the start; None takes the row's value.
         entailment: the model is trained with the entailment loss; the row may start elsewhere then.
         min_logit_scale: lower bound of log beta (0 in the published code); none by default.
-        alpha_max: upper bound of alpha_m (1 in MERU); none by default. Hyperbolic rows only.
-        c_init: initial curvature magnitude. Hyperbolic rows only; the others have no such scalar.
+        alpha_max: upper bound of alpha_m (1 in MERU); none by default. Hyperbolic rows and
+            products only.
+        c_init: initial curvature magnitude. Hyperbolic rows and the curved factors of products
+            only; the others have no such scalar.
         learn_c: whether c is learned.
         c_min, c_max: bounds of c; c_init / 10 and 10 c_init by default.
 
     Raises:
-        ValueError: unknown name, c_init not positive, an initial value outside its bounds, or
-        entailment
-            asked of a geometry without cones.
+        ValueError: unknown name, c_init not positive, an initial value outside its bounds, a
+            product of another dimension, or entailment asked of a geometry without cones.
     """
-    spec = GEOMETRIES[canonical(name)]
-    make = manifolds.MANIFOLDS[spec.manifold]
-    if spec.learned_curvature:
-        manifold = make(
-            c=c_init,
-            learnable=learn_c,
-            c_min=c_init / 10 if c_min is None else c_min,
-            c_max=10 * c_init if c_max is None else c_max,
-        )
+    curvature = {
+        "c": c_init,
+        "learnable": learn_c,
+        "c_min": c_init / 10 if c_min is None else c_min,
+        "c_max": 10 * c_init if c_max is None else c_max,
+    }
+    manifold: Manifold
+    if factors(name):
+        spec, manifold = PRODUCT, build_product(name, dim, curvature)
     else:
-        manifold = make()
+        spec = GEOMETRIES[canonical(name)]
+        make = manifolds.MANIFOLDS[spec.manifold]
+        manifold = make(**curvature) if spec.learned_curvature else make()
     if entailment and not manifold.has_cones:
         raise ValueError(
             f"{name} has no entailment cones; train it without entailment, or take a Euclidean or "

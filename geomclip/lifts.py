@@ -41,6 +41,16 @@ def expmap0(manifold: Manifold, features: Tensor, scale: Scale, what: str) -> Te
     return manifold.expmap0(features * scale)
 
 
+def frame(manifold: Manifold, features: Tensor, scale: Scale, what: str) -> Tensor:
+    """exp_0 of the vector whose coordinates in an orthonormal basis at the root are scale * f.
+
+    On any manifold; on a sphere the first coordinate, along the root, has no effect.
+    """
+    root = manifold.origin(features.shape[-1], dtype=features.dtype, device=features.device)
+    along = manifold.proju(root, features * scale)
+    return manifold.expmap0(manifold.from_frame(root, along))
+
+
 def dot(manifold: Manifold, x: Tensor, y: Tensor) -> Tensor:
     """<x, y>; on the unit sphere the cosine."""
     return x @ y.mT
@@ -65,6 +75,7 @@ LIFTS: dict[str, Callable[[Manifold, Tensor, Scale, str], Tensor]] = {
     "normalise": normalise,
     "scale": scale,
     "expmap0": expmap0,
+    "frame": frame,
 }
 
 LOGITS: dict[str, Callable[[Manifold, Tensor, Tensor], Tensor]] = {

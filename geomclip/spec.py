@@ -17,8 +17,8 @@ class GeometrySpec:
     """One geometry as data. d: dimension; alpha: scale of a feature; beta = exp(logit_scale)."""
 
     manifold: str
-    """Key of `manifolds.MANIFOLDS`."""
-    lift: Literal["normalise", "scale", "expmap0"]
+    """Key of `manifolds.MANIFOLDS`, or "product"."""
+    lift: Literal["normalise", "scale", "expmap0", "frame"]
     """Key of `lifts.LIFTS`: how a feature becomes a point."""
     logit: Literal["dot", "minkowski", "-dist", "-dist2"]
     """Key of `lifts.LOGITS`: the logit of two points over beta."""
@@ -31,7 +31,8 @@ class GeometrySpec:
     learned_alpha: bool = False
     """Whether every modality learns its alpha, d^-1/2 at the start; it stays d^-1/2 without."""
     tangent_scale: float = 1.0
-    """Chart length over metric length of a tangent vector at the origin; 1/2 on the ball."""
+    """Chart length over metric length of a tangent vector at the origin; 1/2 on the ball. (The lift
+    "frame" asks the manifold for it.)"""
     root: Literal["origin", "mean"] = "origin"
     """The origin, or the normalised mean of all embeddings of the training set."""
     root_distance: Literal["dist", "cosine"] = "dist"
@@ -70,3 +71,7 @@ GEOMETRIES: dict[str, GeometrySpec] = {
         tangent_scale=0.5,
     ),
 }
+
+PRODUCT = GeometrySpec("product", "frame", "-dist", learned_curvature=True, learned_alpha=True)
+"""Any product of manifolds, each factor with its own curvature; any other manifold with a root too.
+"""

@@ -291,7 +291,7 @@ def test_nan_features_give_nan_logits(name: str) -> None:
 
 
 def test_unknown_names_are_answered_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"unknown geometry 'euclidian'; one of .*euclip.*clip"):
+    with pytest.raises(ValueError, match=r"unknown geometry 'euclidian'\. One of .*euclip.*clip"):
         build_geometry("euclidian", DIM)
     g = build_geometry("meru", DIM)
     with pytest.raises(ValueError, match="meru: unknown modality 'audio'; one of image, text"):

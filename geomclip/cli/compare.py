@@ -19,7 +19,7 @@ from geomclip.cli.output import Output
 from geomclip.cli.progress import RunProgress
 from geomclip.data.config import DataConfig
 from geomclip.errors import RequestError
-from geomclip.names import GEOMETRY_NAMES, canonical
+from geomclip.names import CHOICES, canonical, known
 from geomclip.train.config import from_toml
 
 FLAGS = {
@@ -78,10 +78,8 @@ class CompareOptions:
         """--geometries as a list. Raises RequestError for an unknown or repeated one."""
         names = comma_list(self.geometries, "--geometries")
         for name in names:
-            if name not in GEOMETRY_NAMES:
-                raise RequestError(
-                    f'--geometries: there is no "{name}"', f"Known: {', '.join(GEOMETRY_NAMES)}."
-                )
+            if not known(name):
+                raise RequestError(f'--geometries: there is no "{name}"', CHOICES)
         rows = [canonical(name) for name in names]
         for i, row in enumerate(rows):
             if row in rows[:i]:

@@ -14,7 +14,7 @@ from geomclip.cli.options import Common, CommonFlags, guard_pipes, parse, peek, 
 from geomclip.cli.output import Output
 from geomclip.cli.progress import RunProgress, clock_time, counting
 from geomclip.errors import RequestError
-from geomclip.names import GEOMETRY_NAMES
+from geomclip.names import CHOICES, known
 from geomclip.train.config import TrainConfig, from_toml, recipe
 
 
@@ -73,9 +73,8 @@ def base_config(argv: list[str]) -> TrainConfig:
             )
         base = from_toml(saved)
         return from_toml(Path(file), base) if file else base
-    if geometry is not None and geometry not in GEOMETRY_NAMES:
-        names = ", ".join(GEOMETRY_NAMES)
-        raise RequestError(f'--geometry: there is no "{geometry}"', f"One of {names}.")
+    if geometry is not None and not known(geometry):
+        raise RequestError(f'--geometry: there is no "{geometry}"', CHOICES)
     first = from_toml(Path(file)) if file else TrainConfig()
     entailment = _number(peek(argv, "--entailment"), first.entailment)
     base = recipe(geometry or first.geometry, entailment=entailment)

@@ -8,11 +8,9 @@ from typing import Any
 
 from geomclip.data.config import DataConfig
 from geomclip.errors import RequestError
-from geomclip.names import GEOMETRY_NAMES, canonical
+from geomclip.names import CHOICES, canonical, has_cones, known
 from geomclip.results import Variant
 from geomclip.train.config import TrainConfig, recipe, update
-
-WITHOUT_CONES = ("clip", "elliptic")
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ def plan_runs(
             geometry without cones where every weight is above 0.
     """
     if not geometries:
-        raise RequestError("compare: no geometry", f"Some of {', '.join(GEOMETRY_NAMES)}.")
+        raise RequestError("compare: no geometry", CHOICES)
     if seeds < 1:
         raise RequestError(f"compare: seeds is {seeds}", "Give 1 or more.")
     if not entailment or not all(0 <= weight < float("inf") for weight in entailment):
@@ -72,14 +70,12 @@ def plan_runs(
 def _variants(geometries: Sequence[str], weights: list[float]) -> list[Variant]:
     variants, rows = [], []
     for name in geometries:
-        if name not in GEOMETRY_NAMES:
-            raise RequestError(
-                f'compare: there is no geometry "{name}"', f"One of {', '.join(GEOMETRY_NAMES)}."
-            )
+        if not known(name):
+            raise RequestError(f'compare: there is no geometry "{name}"', CHOICES)
         if canonical(name) in rows:
             raise RequestError(f"compare: {name} is named twice", "Name each geometry once.")
         rows.append(canonical(name))
-        own = [w for w in weights if w == 0 or canonical(name) not in WITHOUT_CONES]
+        own = [w for w in weights if w == 0 or has_cones(name)]
         if not own:
             raise RequestError(
                 f"compare: {name} has no entailment cones, and every entailment weight is above 0",

@@ -13,7 +13,7 @@ import tomli_w
 
 from geomclip.data.config import DataConfig
 from geomclip.errors import RequestError
-from geomclip.names import CANONICAL, GEOMETRY_NAMES, canonical
+from geomclip.names import CANONICAL, CHOICES, canonical, has_cones, known
 
 T = TypeVar("T")
 
@@ -123,7 +123,7 @@ class TrainConfig:
     """One training run. The same dataclass is the flags, the TOML file and this help."""
 
     geometry: str = "euclip"
-    """Name of the geometry."""
+    """Name of the geometry, or a product of manifolds: lorentz16xsphere16."""
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     captions: CaptionConfig = field(default_factory=CaptionConfig)
@@ -198,10 +198,8 @@ class TrainConfig:
     second."""
 
     def __post_init__(self) -> None:
-        if self.geometry not in GEOMETRY_NAMES:
-            raise RequestError(
-                f'geometry: there is no "{self.geometry}"', f"One of {', '.join(GEOMETRY_NAMES)}."
-            )
+        if not known(self.geometry):
+            raise RequestError(f'geometry: there is no "{self.geometry}"', CHOICES)
         positive = {
             "steps": self.steps, "batch_size": self.batch_size, "lr": self.lr,
             "c_init": self.c_init, "threads": self.threads, "log_every": self.log_every,
@@ -233,7 +231,7 @@ class TrainConfig:
                 f"{self.entailment_full} are shares of the run, the start first",
                 "Give 0 <= entailment_start <= entailment_full <= 1.",
             )
-        if self.entailment > 0 and canonical(self.geometry) in ("clip", "elliptic"):
+        if self.entailment > 0 and not has_cones(self.geometry):
             raise RequestError(
                 f"entailment {self.entailment}: {self.geometry} has no entailment cones",
                 "Use --entailment 0, or a Euclidean or hyperbolic geometry.",

@@ -12,6 +12,7 @@ from geomclip.train.config import TrainConfig
 from geomclip.train.log import Clock, Window
 from geomclip.train.objective import Terms
 from geomclip.train.schedule import entailment_schedule
+from manifolds import Manifold, Product
 
 # Beyond this many units of curvature radius even float64 loses the digits of a distance.
 FAR = 40.0
@@ -71,7 +72,11 @@ def count_far(geometry: Geometry, *points: Tensor) -> int:
 
     On the sphere nothing can, in flat space nothing is lost by it: both give 0.
     """
-    manifold = geometry.manifold
-    # A product has no c of its own; its distance is taken as it is.
-    scale = getattr(manifold, "c", torch.ones(()))
-    return sum(int((manifold.dist0(x) * scale.sqrt() > FAR).sum()) for x in points)
+    return sum(int(_far(geometry.manifold, x).sum()) for x in points)
+
+
+def _far(manifold: Manifold, x: Tensor) -> Tensor:
+    if isinstance(manifold, Product):  # each factor has a c and digits of its own
+        parts = zip(manifold.factors, manifold.split(x), strict=True)
+        return torch.stack([_far(m, part) for m, part in parts]).any(0)  # type: ignore[arg-type]
+    return manifold.dist0(x) * manifold.c.sqrt() > FAR

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from geomclip.names import canonical
+from geomclip.names import family
 from geomclip.results import Results, Variant
 from geomclip.viz import style
 from geomclip.viz.charts import short
@@ -24,11 +24,11 @@ class Setting:
     differs: tuple[bool, ...]
 
 
-_CURVED = ("hyperbolic", "hyperbolic-squared", "hyperbolic-inner", "poincare")
+_CURVED = ("hyperbolic", "hyperbolic-squared", "hyperbolic-inner", "poincare", "product")
 
 
 def _paper_logit_scale(variant: Variant) -> float:
-    if canonical(variant.geometry).endswith("-squared"):
+    if family(variant.geometry).endswith("-squared"):
         return -1.0 if variant.entailment > 0 else 0.0
     return math.log(1 / 0.07)
 
@@ -53,7 +53,7 @@ def deviations(results: Results) -> list[Setting]:
         _text_row("Text tower", configs, _text_tower, "12 blocks, width 512, 77 tokens"),
         _row("Embedding dimension", configs, "model.embed_dim", 512),
     ]
-    curved = {v: c for v, c in configs.items() if canonical(v.geometry) in _CURVED}
+    curved = {v: c for v, c in configs.items() if family(v.geometry) in _CURVED}
     if curved:
         rows.append(_row("Initial curvature c", configs, "c_init", 1.0, only=_CURVED))
         rows.append(_row("Upper bound of alpha", configs, "alpha_max", None, only=_CURVED))
@@ -100,7 +100,7 @@ def _row(
 ) -> Setting:
     values, differs = [], []
     for variant, config in configs.items():
-        applies = (not only or canonical(variant.geometry) in only) and (
+        applies = (not only or family(variant.geometry) in only) and (
             not entailed or variant.entailment > 0
         )
         value = _get(config, key)
@@ -136,7 +136,7 @@ def _samples_row(configs: dict[Variant, dict[str, Any]]) -> Setting:
 
 def _final_layernorm_row(configs: dict[Variant, dict[str, Any]]) -> Setting:
     values = [c["model"]["final_layernorm"] for c in configs.values()]
-    without = [canonical(v.geometry).startswith("euclidean") for v in configs]
+    without = [family(v.geometry).startswith("euclidean") for v in configs]
     return Setting(
         "Final LayerNorm in the towers", "yes; EuCLIP no", tuple(map(_show, values)),
         tuple(value == none for value, none in zip(values, without, strict=True)),

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from geomclip.names import canonical
+from geomclip.names import family
 from geomclip.results import Results, Variant
 from geomclip.viz import style
 from geomclip.viz.charts import Chart, Table, rounded, short
@@ -25,7 +25,7 @@ def root_distances(results: Results) -> list[Chart]:
 
 def root_unit(geometry: str) -> str:
     """What a root distance is measured in."""
-    name = canonical(geometry)
+    name = family(geometry)
     return {"clip": "(1 − cos to the mean) / 2", "elliptic": "arc to the mean, radians"}.get(
         name, "distance to the origin"
     )

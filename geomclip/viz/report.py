@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from geomclip.names import canonical
+from geomclip.names import family
 from geomclip.results import METRICS, Results, Variant, finite, write_file
 from geomclip.viz import curves, deviations, distances, dots, style, tables, verdict
 from geomclip.viz.charts import Table
@@ -101,7 +101,7 @@ def legend(results: Results) -> list[Legend]:
 
 def palette(results: Results) -> str:
     """CSS that defines each geometry's colour on light and dark paper."""
-    names = sorted({canonical(v.geometry) for v in results.variants})
+    names = sorted({family(v.geometry) for v in results.variants})
     light, dark = (
         "".join(f"--g-{name}:{style.COLOURS[name][side]};" for name in names) for side in (0, 1)
     )

@@ -1,6 +1,6 @@
 """How numbers and geometries look wherever they are shown: labels, colours, units."""
 
-from geomclip.names import canonical
+from geomclip.names import factors, family
 from geomclip.results import METRICS, Variant
 from geomclip.statistics import Estimate
 
@@ -30,6 +30,7 @@ COLOURS = {
     "hyperbolic-squared": ("#4b4fb5", "#989cf2"),
     "hyperbolic-inner": ("#5d7a14", "#abc95a"),
     "poincare": ("#666666", "#b0b0b0"),
+    "product": ("#b3334d", "#f08a9b"),
 }
 
 DASHES = ("solid", "dash", "dot", "dashdot")
@@ -39,14 +40,15 @@ NNBSP = "\u202f"
 
 def label(variant: Variant) -> str:
     """`MERU`, `MERU λ 0.2`: the name a reader sees."""
-    name = LABELS.get(variant.geometry, variant.geometry)
+    parts = [f"{LABELS.get(m, m.capitalize())} {d}" for m, d in factors(variant.geometry)]
+    name = " × ".join(parts) or LABELS[variant.geometry]
     return name + (f" λ{NNBSP}{variant.entailment:g}" if variant.entailment > 0 else "")
 
 
 def colour(variant: Variant, alpha: float | None = None) -> str:
     """The CSS variable of the geometry's colour; report.js resolves it, with `alpha` as opacity."""
     opacity = "" if alpha is None else f", {alpha:g}"
-    return f"var(--g-{canonical(variant.geometry)}{opacity})"
+    return f"var(--g-{family(variant.geometry)}{opacity})"
 
 
 def number(value: float, metric: str) -> str:
