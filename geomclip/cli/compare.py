@@ -133,7 +133,8 @@ def run(argv: list[str]) -> int:
         from geomclip.data.sources import sniff
 
         # Before any process is started, which would only report the same.
-        sniff(options.data.source)
+        for source in options.data.sources:
+            sniff(source)
     with RunProgress(output) as view:
         comparison = compare(
             options.geometry_names(),

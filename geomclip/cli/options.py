@@ -44,19 +44,41 @@ def parse(options: type[T], argv: Sequence[str], *, prog: str, default: T | None
 
 def spell_out(argv: Sequence[str]) -> list[str]:
     """Short and foreign spellings as the full ones: --data PATH is --data.source PATH, --skip-bad
-    is --data.skip-bad, and so on for every field of DataConfig."""
+    is --data.skip-bad, and so on for every field of DataConfig. `--data A --data B` is A::B, and
+    `--data-weights 3,1` is --data.weights 3 1."""
     spellings = dict(SPELLINGS)
     for field in dataclasses.fields(DataConfig):
         name = field.name.replace("_", "-")
         spellings[f"--{name}"] = f"--data.{name}"
         spellings[f"--no-{name}"] = f"--data.no-{name}"
     spellings["--data"] = "--data.source"
-    out = []
-    for token in argv:
+    out: list[str] = []
+    for token in _joined(argv):
         flag, equals, value = token.partition("=")
         full = spellings.get(flag.replace("_", "-")) if flag.startswith("--") else None
         out.append(f"{full}{equals}{value}" if full else token)
     return out
+
+
+def _joined(argv: Sequence[str]) -> list[str]:
+    """Repeated --data as one with A::B, --data-weights by the name of its field."""
+    out: list[str] = []
+    for token in argv:
+        flag, equals, value = token.partition("=")
+        if flag.replace("_", "-") == "--data-weights":
+            out += ["--data.weights", *(value.split(",") if equals else [])]
+        elif out and out[-1] == "--data.weights":
+            out += token.split(",")
+        else:
+            out.append(token)
+    sources, rest, tokens = [], [], iter(out)
+    for token in tokens:
+        flag, equals, value = token.partition("=")
+        if flag in ("--data", "--data.source"):
+            sources.append(value if equals else next(tokens, ""))
+        else:
+            rest.append(token)
+    return [*rest, "--data.source", "::".join(sources)] if len(sources) > 1 else out
 
 
 def peek(argv: Sequence[str], flag: str) -> str | None:

@@ -96,7 +96,7 @@ def train(config: TrainConfig, out: Path, resume: bool, output: Output):  # type
         if not (resume and world.share(lambda: run_folder.finished(out))):
             with counting(output, f"reading {config.data.source}") as count:
                 splits = load(config.data, config.model.image.image_size, progress=count)
-            output.note(f"{splits.name}: {len(splits.train):,} pictures to train on")
+            output.note(f"{splits.name}: {splits.pictures:,} pictures to train on")
         with RunProgress(output) as view:
 
             def progress(record: dict[str, Any]) -> None:

@@ -41,6 +41,7 @@ class Batches:
         tokenizer: "Tokenizer",
         *,
         templates: tuple[str, ...] = TEMPLATES,
+        keywords: bool = True,
         share: Share = ALL,
     ) -> None:
         self.corpus = corpus
@@ -48,7 +49,7 @@ class Batches:
         self.rows = share.rows(config.batch_size)
         self.position = 0
         self.tokenizer = tokenizer
-        self.captions = CaptionMix(config.captions, templates)
+        self.captions = CaptionMix(config.captions, templates, keywords)
         rows: dict[str, list[int]] = {}
         for row, item in enumerate(corpus.ids):
             rows.setdefault(item, []).append(row)

@@ -18,10 +18,13 @@ class CaptionMix:
     Args:
         config: weights of the kinds.
         templates: prompt templates with `{}`; empty turns them off.
+        keywords: whether the texts after the first are keywords of it. Otherwise all are captions
+            of equal standing, and one is drawn.
     """
 
     config: CaptionConfig
     templates: tuple[str, ...]
+    keywords: bool = True
 
     def draw(self, texts: tuple[str, ...], path: tuple[str, ...], rng: np.random.Generator) -> str:
         """One caption.
@@ -40,8 +43,10 @@ class CaptionMix:
     def _caption(
         self, texts: tuple[str, ...], path: tuple[str, ...], kind: float, pick: float, share: float
     ) -> str:
-        config = self.config
-        name, keywords, ancestors = texts[0], texts[1:], path[:-1]
+        config, ancestors = self.config, path[:-1]
+        name, keywords = texts[0], texts[1:]
+        if not self.keywords:
+            name, keywords = texts[int(pick * len(texts))], ()
         weights = [config.text]
         weights += [config.text_keyword, config.keywords] if keywords else [0.0, 0.0]
         weights += [config.ancestor_text] if ancestors else [0.0]

@@ -107,7 +107,7 @@ def check(
             progress(rows)
     return CheckReport(
         source=config.source,
-        format="emoji" if emoji else sniff(config.source),
+        format="emoji" if emoji else "+".join(map(sniff, config.sources)),
         rows=rows,
         good=splits.total(),
         captions=captions,

@@ -126,6 +126,7 @@ def load_emoji(size: int = 32, *, protocol: Literal["final", "tuning"] = "final"
         name="emoji" if protocol == "final" else "emoji-tuning",
         levels=LEVELS,
         templates=EVALUATION_TEMPLATES,
+        keywords=True,
         description=(
             f"{len(train):,} emoji drawings in {len(trained)} renditions; asked about "
             f"{RENDITIONS[held_out].title}, which is not trained on"

@@ -1,82 +1,62 @@
 """Webdataset shards in img2dataset's layout: tars of 000000012.jpg, .txt (the caption), .json.
 
-webdataset opens addresses and groups the members of a tar; what is in them is decoded here. Its own
-`.decode()` unpickles what a shard says it should, and is never called.
+Members are grouped by the name before the first dot, as webdataset does. What is in them is decoded
+here, and only pictures, texts and json are read at all: a pickle in a shard stays what it is.
 """
 
-import glob
 import json
 import re
 import tarfile
 import zlib
 from collections.abc import Iterator
-from itertools import islice
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from geomclip.data.config import DataConfig
-from geomclip.data.files import IMAGE_SUFFIXES, Item, captions_of, clean, is_url, labels_of
+from geomclip.data.files import IMAGE_SUFFIXES, Item, captions_of, clean, labels_of
 from geomclip.data.record import BadRecord, Record
+from geomclip.data.shard_files import is_remote, local_path, open_shard, why
 from geomclip.errors import RequestError
 
-# A typing slip in a brace pattern names more shards than anybody has.
-MAX_SHARDS = 100_000
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 
+# A header may claim any size; no picture or caption is larger.
+MAX_MEMBER = 256 << 20
 
-def expand(source: str) -> list[str]:
-    """The shards of a path, an address or a pipe: braces expanded, and wildcards in paths.
+# What a damaged or vanished shard raises.
+READ_ERRORS = (tarfile.TarError, EOFError, OSError, zlib.error, ValueError)
 
-    Raises RequestError with the missing shards, where they are files.
-    """
-    from braceexpand import braceexpand
+_KEY = re.compile(r"((?:.*/|)[^./]+)\.([^/]*)")
 
-    try:
-        shards = list(islice(braceexpand(source), MAX_SHARDS + 1))
-    except ValueError:
-        raise RequestError(
-            f"{source}: the braces don't close", "Write {00000..00041}.tar."
-        ) from None
-    if len(shards) > MAX_SHARDS:
-        raise RequestError(f"{source} names more than {MAX_SHARDS:,} shards", "Shorten the range.")
-    if _is_remote(source):
-        return shards
-    files: list[str] = []
-    for shard in shards:
-        files += sorted(glob.glob(shard)) if "*" in shard or "?" in shard else [shard]
-    missing = [file for file in files if not Path(file).is_file()]
-    if missing or not files:
-        names = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-        raise RequestError(
-            f"{source}: {len(missing)} of {len(files)} shards don't exist: {names}"
-            if files
-            else f"{source} matches no file",
-            "Check the range in the braces and the folder.",
-        )
-    return files
+
+@dataclass
+class Sample:
+    """The members of one key: what is read of them, the names of all, and what is wrong."""
+
+    key: str
+    parts: dict[str, bytes] = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)
+    problem: str = ""
 
 
 def read_tars(shards: list[str], config: DataConfig) -> Iterator[Item]:
     """The records of the shards; a damaged shard gives what can be read and then a BadRecord.
 
-    Ids are "shard/key": keys start anew in every shard in many collections. `pipe:` shards run a
-    shell command, and only where `config.allow_pipe` is set.
+    Ids are "shard/key": keys start anew in every shard in many collections.
     """
-    names = [Path(shard).name for shard in shards]
-    unique = len(set(names)) == len(names)
-    for shard, name in zip(shards, names, strict=True):
+    for shard, prefix in zip(shards, prefixes(shards), strict=True):
         count = 0
-        prefix = (name if unique else shard).split(".tar")[0]
         try:
-            with _open(shard, config) as stream:
-                for sample in _samples(shard, stream):
+            with open_shard(shard, config) as stream:
+                for sample in samples(stream, seekable=not is_remote(shard)):
                     count += 1
-                    yield _record(sample, shard, f"{prefix}/{sample['__key__']}", config)
-        except (tarfile.TarError, EOFError, OSError, zlib.error, ValueError) as error:
+                    yield record(sample, shard, prefix, config)
+        except READ_ERRORS as error:
             if isinstance(error, RequestError):
                 raise
             yield BadRecord(
-                shard, f"the shard can't be read to its end: {_why(error)} (after {count} samples)"
+                shard, f"the shard can't be read to its end: {why(error)} (after {count} samples)"
             )
         else:
             if not count:
@@ -85,33 +65,73 @@ def read_tars(shards: list[str], config: DataConfig) -> Iterator[Item]:
                 yield BadRecord(shard, f"the shard is cut off: no end mark (after {count} samples)")
 
 
-def _is_remote(source: str) -> bool:
-    return source.startswith("pipe:") or is_url(source)
+def prefixes(shards: list[str]) -> list[str]:
+    """What the ids of each shard begin with: its name, or all of its path where names repeat."""
+    names = [Path(shard).name for shard in shards]
+    unique = len(set(names)) == len(names)
+    return [(n if unique else s).split(".tar")[0] for s, n in zip(shards, names, strict=True)]
 
 
-def _open(shard: str, config: DataConfig) -> Any:  # a file, or webdataset's Pipe
-    # Slow to import, and its command-running openers are locked before first use.
-    from webdataset import utils
-    from webdataset.gopen import Pipe, gopen
+def samples(stream: Any, *, seekable: bool, start: int = 0) -> Iterator[Sample]:
+    """The samples of an open tar from the `start`-th on; those before it are passed unread."""
+    current, number = Sample(""), -1
+    with _open_tar(stream, seekable) as tar:
+        for member, key, suffix in _members(tar):
+            if number < 0 or key != current.key:
+                if number >= start:
+                    yield current
+                current, number = Sample(key), number + 1
+            if number < start:
+                continue
+            if suffix in current.names:
+                current.problem = f"two members of one name: {key}.{suffix}"
+            current.names.append(suffix)
+            if suffix not in ("txt", "json") and not _is_image(suffix):
+                continue
+            if member.size > MAX_MEMBER:
+                current.problem = f"too large: {suffix} of {member.size:,} bytes"
+                continue
+            data = tar.extractfile(member)
+            assert data is not None  # _members gives regular files alone
+            current.parts[suffix] = data.read()
+    if number >= start:
+        yield current
 
-    utils.enforce_security = True
-    if shard.startswith("pipe:"):
-        if not config.allow_pipe:
-            raise RequestError(
-                f'"{shard}" would run a shell command', "Add --data.allow-pipe if you trust it."
-            )
-        # 141: the reader closed before the command was done, which is no failure.
-        return Pipe(shard[5:], mode="rb", shell=True, ignore_status=[141])
-    if is_url(shard):
-        return gopen(shard)
-    return open(shard, "rb")
+
+def count_samples(path: Path) -> tuple[int, str]:
+    """The number of samples in a tar on disk by its headers alone, and what ended the count early.
+
+    A sample that is cut off counts: it has its place in the order, and is found bad there.
+    """
+    count, last = 0, None
+    try:
+        with path.open("rb") as stream, _open_tar(stream, seekable=True) as tar:
+            for _, key, _ in _members(tar):
+                count += key != last
+                last = key
+    except READ_ERRORS as error:
+        return count, why(error)
+    return count, ""
 
 
-def _why(error: Exception) -> str:
-    """An error's own words: webdataset appends streams and addresses to them."""
-    text = str(error.args[0] if error.args else error).split(" @ ")[0]
-    code = re.search(r"exit (\d+) \(read\)", text)
-    return f"its command failed with exit code {code[1]}" if code else text
+def _open_tar(stream: Any, seekable: bool) -> tarfile.TarFile:
+    if not seekable:
+        return tarfile.open(fileobj=stream, mode="r|*")
+    return tarfile.open(fileobj=stream, mode="r:*")
+
+
+def _members(tar: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, str, str]]:
+    """The regular files of a tar with key and suffix; webdataset's own notes (__x__) are none."""
+    for member in tar:
+        match = _KEY.fullmatch(member.name)
+        if member.isreg() and match and not re.match(r"__[^/]*__($|/)", member.name):
+            yield member, match[1], match[2].lower()
+        # tarfile keeps every header that it has seen.
+        tar.members = []  # type: ignore[attr-defined]
+
+
+def _is_image(suffix: str) -> bool:
+    return f".{suffix.rsplit('.', 1)[-1]}" in IMAGE_SUFFIXES
 
 
 def _has_end_mark(shard: str) -> bool:
@@ -120,27 +140,21 @@ def _has_end_mark(shard: str) -> bool:
     tarfile takes the end of the file for the end of the archive, so that a shard cut between two
     members would otherwise pass for whole.
     """
-    if _is_remote(shard) or not shard.lower().endswith(".tar"):
+    if is_remote(shard) or not shard.lower().endswith(".tar"):
         return True
-    with open(shard, "rb") as file:
+    with local_path(shard).open("rb") as file:
         file.seek(-512, 2)
         return not file.read().strip(b"\0")
 
 
-def _samples(shard: str, stream: Any) -> Iterator[dict[str, Any]]:
-    """webdataset's groups of a tar's members: {"__key__": ..., "jpg": bytes, "txt": bytes}."""
-    from webdataset import tariterators
-
-    members = tariterators.tar_file_expander([{"url": shard, "stream": stream}])
-    yield from tariterators.group_by_keys(members)
-
-
-def _record(sample: dict[str, Any], shard: str, id: str, config: DataConfig) -> Item:
-    where = f"{shard}: {sample['__key__']}"
-    parts = {name: value for name, value in sample.items() if not name.startswith("__")}
-    images = [name for name in parts if f".{name.rsplit('.', 1)[-1]}" in IMAGE_SUFFIXES]
+def record(sample: Sample, shard: str, prefix: str, config: DataConfig) -> Item:
+    """The record of a sample, or what is wrong with it."""
+    where, parts = f"{shard}: {sample.key}", sample.parts
+    if sample.problem:
+        return BadRecord(where, sample.problem)
+    images = [name for name in parts if _is_image(name)]
     if not images:
-        return BadRecord(where, f"no picture: it holds only {', '.join(parts)}")
+        return BadRecord(where, f"no picture: it holds only {', '.join(sample.names)}")
     try:
         about = json.loads(parts["json"]) if "json" in parts else {}
     except (ValueError, RecursionError) as error:
@@ -161,4 +175,4 @@ def _record(sample: dict[str, Any], shard: str, id: str, config: DataConfig) -> 
         return BadRecord(
             where, f"no label path: its json lacks one of {', '.join(config.label_columns)}"
         )
-    return Record(id, parts[images[0]], captions, path, where), ""
+    return Record(f"{prefix}/{sample.key}", parts[images[0]], captions, path, where), ""

@@ -42,7 +42,11 @@ class Record:
 
     @property
     def where(self) -> str:
-        """Source and id, to point a reader of a message to the record."""
+        """Source and id, to point a reader of a message to the record; the source alone where it
+        ends with the id's own part, as "00000.tar: 000000012" and "t.parquet row 12" do."""
+        own = self.id.rsplit("/", 1)[-1]
+        if own and self.source.endswith(own):
+            return self.source
         return f"{self.source}: {self.id}" if self.source else self.id
 
 

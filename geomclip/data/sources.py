@@ -1,14 +1,16 @@
 """Data from a path: which reader it takes, and what becomes training and validation.
 
-Decoded pictures are held in memory (4 bytes a pixel: a million of 32 x 32 take 4 GB); streaming is
-not built yet.
+Decoded pictures are held in memory (4 bytes a pixel: a million of 32 x 32 take 4 GB), or streamed.
 """
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
+
+import torch
 
 from geomclip.data.config import DataConfig
 from geomclip.data.emoji import load_emoji
@@ -16,19 +18,24 @@ from geomclip.data.files import IMAGE_SUFFIXES, Item, is_url
 from geomclip.data.read_coco import read_coco
 from geomclip.data.read_csv import NOT_UTF8, read_csv
 from geomclip.data.read_folder import read_folder
-from geomclip.data.read_tar import TAR_SUFFIXES, expand, read_tars
+from geomclip.data.read_parquet import PARQUET_SUFFIX, read_parquet
+from geomclip.data.read_tar import TAR_SUFFIXES, read_tars
 from geomclip.data.record import BadRecord, Corpus, Record
-from geomclip.data.splits import Splits, split_by_hash, with_validation
+from geomclip.data.shard_files import expand
+from geomclip.data.splits import EvalSplit, Splits, split_by_hash, with_validation
+from geomclip.data.streaming import is_streamed, open_source, take_sample, validation_of
 from geomclip.errors import RequestError
 
 log = logging.getLogger(__name__)
 
-Format = Literal["csv", "folder", "tar", "json"]
+Format = Literal["csv", "folder", "tar", "parquet", "json"]
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
 TEMPLATES = ("{}", "a picture of {}", "a photo of {}")
 
-_FORMATS = "Known are csv/tsv, folders of pictures, webdataset tars, COCO and Karpathy json."
+_FORMATS = (
+    "Known are csv/tsv, folders of pictures, webdataset tars, parquet, COCO and Karpathy json."
+)
 
 
 def load(
@@ -36,8 +43,63 @@ def load(
 ) -> Splits:
     """The data set that `config` names: the embedded emoji (source "emoji") or the user's own."""
     if config.source == "emoji":
+        if config.stream == "always" or config.resample:
+            raise RequestError(
+                "the embedded emoji set is not streamed", "Leave --data.stream and resample out."
+            )
         return load_emoji(image_size, protocol=config.protocol)
+    if "emoji" in config.sources:
+        raise RequestError(
+            f'"emoji" in {config.source}: the embedded set is not mixed with others',
+            "Name data of your own alone.",
+        )
+    files = [_files(source) for source in config.sources]
+    if is_streamed(config, files):
+        return load_streamed(config, files, image_size, progress=progress)
     return load_source(config, image_size, progress=progress)
+
+
+def load_streamed(
+    config: DataConfig,
+    files: list[tuple[Format, list[str]]],
+    image_size: int,
+    *,
+    progress: Callable[[int], None] | None = None,
+) -> Splits:
+    """The user's data as sources to stream from, with a sample of them in memory.
+
+    Nothing is held out: validation is `config.val_data`, read into memory, or there is none.
+
+    Args:
+        files: kind and shards of each of `config.sources`.
+    """
+    names = [name_of(source) for source in config.sources]
+    if len(set(names)) < len(names):
+        names = [f"{name}-{i}" for i, name in enumerate(names, 1)]
+    sources = tuple(
+        open_source(kind, name, shards, replace(config, source=source, weights=()), progress)
+        for name, source, (kind, shards) in zip(names, config.sources, files, strict=True)
+    )
+    corpus, bad = take_sample(sources, config, image_size)
+    if bad:
+        log.warning(
+            "%s: %d of the first %d records can't be used; the first: %s: %s",
+            config.source, len(bad), len(bad) + len(corpus), bad[0].where, bad[0].reason,
+        )  # fmt: skip
+    evaluation = {}
+    if config.val_data:
+        pool, _ = _decode(validation_of(config), image_size, None)
+        evaluation["validation"] = EvalSplit("validation", pool, torch.arange(len(pool)))
+    pictures = sum(int(source.sizes.sum()) for source in sources)
+    return Splits(
+        train=corpus,
+        evaluation=evaluation,
+        name="+".join(source.name for source in sources),
+        levels=_levels(corpus, config),
+        templates=TEMPLATES,
+        description=f"{pictures:,} pictures of {', '.join(config.sources)}, streamed",
+        streamed=sources,
+    )
 
 
 def load_source(
@@ -85,7 +147,8 @@ def read_source(config: DataConfig) -> Iterator[Record | BadRecord]:
 def read_items(config: DataConfig) -> Iterator[Item]:
     """As `read_source`, with the name of the split beside each record."""
     first: dict[str, str] = {}
-    for item in _read(config):
+    parts = (_read(replace(config, source=part, weights=())) for part in config.sources)
+    for item in chain.from_iterable(parts):
         if isinstance(item, tuple):
             record = item[0]
             if record.id in first:
@@ -101,14 +164,16 @@ def sniff(source: str) -> Format:
     """The format of a path, from its name and what lies there. Raises RequestError for others."""
     if not source:
         raise RequestError("the path of the data is empty", "Give --data PATH, or leave it out.")
-    if source.startswith("pipe:") or is_url(source):
-        return "tar"
     lower = source.lower()
-    if lower.endswith(TAR_SUFFIXES):
+    if lower.endswith(PARQUET_SUFFIX) and not source.startswith("pipe:"):
+        return "parquet"
+    if source.startswith("pipe:") or is_url(source) or lower.endswith(TAR_SUFFIXES):
         return "tar"
     path = Path(source)
     if path.is_dir():
-        return "tar" if _shards_in(path) else "folder"
+        if _shards_in(path, TAR_SUFFIXES):
+            return "tar"
+        return "parquet" if _shards_in(path, (PARQUET_SUFFIX,)) else "folder"
     if not path.exists():
         raise RequestError(
             f"{source}: there is no such file or folder", f"Check the path. {_FORMATS}"
@@ -117,7 +182,7 @@ def sniff(source: str) -> Format:
         return "csv"
     if lower.endswith(".json"):
         return "json"
-    if lower.endswith((".parquet", ".jsonl", ".arrow", ".zip")):
+    if lower.endswith((".jsonl", ".arrow", ".zip")):
         way = (
             "Unpack it."
             if lower.endswith(".zip")
@@ -128,8 +193,13 @@ def sniff(source: str) -> Format:
 
 
 def name_of(source: str) -> str:
-    """A short name of the data for results: the last part of the path without suffix or pattern."""
-    return Path(source).name.split(".")[0].split("{")[0].strip("-_*") or "data"
+    """A short name of the data for results: the last part of the path without suffix or pattern,
+    and not a number alone."""
+    for part in (Path(source).name, Path(source).parent.name):
+        name = part.split(".")[0].split("{")[0].strip("-_*")
+        if name and not name.isdigit():
+            return name
+    return "data"
 
 
 def describe_bad(bad: list[BadRecord], total: int) -> tuple[str, str]:
@@ -143,7 +213,7 @@ def describe_bad(bad: list[BadRecord], total: int) -> tuple[str, str]:
 
 def _read(config: DataConfig) -> Iterator[Item]:
     path = Path(config.source)
-    kind = sniff(config.source)
+    kind, shards = _files(config.source)
     try:
         if kind == "csv":
             yield from read_csv(path, config)
@@ -151,8 +221,9 @@ def _read(config: DataConfig) -> Iterator[Item]:
             yield from read_coco(path, config)
         elif kind == "folder":
             yield from read_folder(path, config)
+        elif kind == "parquet":
+            yield from read_parquet(shards, config)
         else:
-            shards = _shards_in(path) if path.is_dir() else expand(config.source)
             yield from read_tars(shards, config)
     except OSError as error:
         raise RequestError(
@@ -165,8 +236,19 @@ def _read(config: DataConfig) -> Iterator[Item]:
         raise RequestError(str(error), "utf-8, latin-1, cp1252 and utf-16 are usual.") from None
 
 
-def _shards_in(folder: Path) -> list[str]:
-    """The tars at the top of a folder, where it holds tars and no pictures."""
+def _files(source: str) -> tuple[Format, list[str]]:
+    """The kind of a source, and its shards where it is made of any."""
+    kind = sniff(source)
+    if kind not in ("tar", "parquet"):
+        return kind, []
+    path = Path(source)
+    if path.is_dir():
+        return kind, _shards_in(path, TAR_SUFFIXES if kind == "tar" else (PARQUET_SUFFIX,))
+    return kind, expand(source)
+
+
+def _shards_in(folder: Path, suffixes: tuple[str, ...]) -> list[str]:
+    """The tars or tables at the top of a folder, where it holds some and no pictures."""
     try:
         names = sorted(path.name for path in folder.iterdir())
     except OSError as error:
@@ -175,7 +257,7 @@ def _shards_in(folder: Path) -> list[str]:
         ) from None
     if any(name.lower().endswith(IMAGE_SUFFIXES) for name in names):
         return []
-    return [str(folder / name) for name in names if name.lower().endswith(TAR_SUFFIXES)]
+    return [str(folder / name) for name in names if name.lower().endswith(suffixes)]
 
 
 def _decode(

@@ -8,6 +8,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from geomclip.data.record import Corpus
+from geomclip.data.shards import ShardSource
 from geomclip.errors import RequestError
 
 
@@ -41,12 +42,14 @@ class Splits:
     """A data set ready for use.
 
     Args:
-        train: what the encoders see.
+        train: what the encoders see; where `streamed` is not empty, a sample of it.
         evaluation: the splits by name.
         name: short name of the data set, as in results.
         levels: names of the label paths' entries, the most general first; () without paths.
         templates: prompts with one "{}" that class prototypes are averaged over.
         description: a sentence for reports.
+        keywords: whether the texts of a record after its first are keywords (emoji), not captions.
+        streamed: the sources that training reads from, where the data are not held in memory.
     """
 
     train: Corpus
@@ -55,6 +58,8 @@ class Splits:
     levels: tuple[str, ...] = ()
     templates: tuple[str, ...] = field(default=("{}",))
     description: str = ""
+    keywords: bool = False
+    streamed: tuple[ShardSource, ...] = ()
 
     def __post_init__(self) -> None:
         for template in self.templates:
@@ -63,6 +68,13 @@ class Splits:
         for key, split in self.evaluation.items():
             if key != split.name:
                 raise ValueError(f"Splits: split {split.name!r} is listed as {key!r}")
+
+    @property
+    def pictures(self) -> int:
+        """Number of pictures to train on."""
+        if self.streamed:
+            return sum(int(source.sizes.sum()) for source in self.streamed)
+        return len(self.train)
 
 
 def hashed_tenth(id: str) -> bool:

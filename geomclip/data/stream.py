@@ -90,5 +90,15 @@ def open_stream(
     Raises RequestError where data and batch size do not fit together.
     """
     from geomclip.data.batches import Batches
+    from geomclip.data.sharded import ShardedStream
 
-    return Batches(splits.train, config, tokenizer, templates=splits.templates, share=share)
+    if splits.streamed:
+        return ShardedStream(config, splits, tokenizer, share=share)
+    return Batches(
+        splits.train,
+        config,
+        tokenizer,
+        templates=splits.templates,
+        keywords=splits.keywords,
+        share=share,
+    )

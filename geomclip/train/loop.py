@@ -186,7 +186,7 @@ def _finish(
         config,
         data=splits.name,
         description=splits.description,
-        images=len(splits.train),
+        images=splits.pictures,
         parameters=summary["parameters"],
         summary=summary,
         folder=out.name,

@@ -29,7 +29,7 @@ FINISHED = "finished.json"
 # other or fewer devices.
 FREE = (
     "checkpoint_every", "keep_checkpoints", "device", "threads", "accumulate",
-    "grad_checkpointing", "compile", "exchange",
+    "grad_checkpointing", "compile", "exchange", "data.workers", "data.max_bad_share",
 )  # fmt: skip
 
 

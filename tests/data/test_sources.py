@@ -15,7 +15,7 @@ from geomclip.errors import RequestError
 def test_what_is_no_data_is_said(tmp_path):
     assert "no such file or folder" in fails(tmp_path / "nowhere").what
     assert "is empty" in fails("").what
-    for name, what in (("x.parquet", ".parquet is not read"), ("x.bin", "not a known kind")):
+    for name, what in (("x.jsonl", ".jsonl is not read"), ("x.bin", "not a known kind")):
         (tmp_path / name).write_bytes(b"x")
         assert what in fails(tmp_path / name).what
     assert sniff("https://host/a.tar") == "tar"

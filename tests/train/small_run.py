@@ -59,6 +59,7 @@ def splits() -> Splits:
         name="emoji-64",
         levels=LEVELS,
         templates=TEMPLATES,
+        keywords=True,
         description="The first 64 emoji of two vendors.",
     )
 
