@@ -1,5 +1,6 @@
 """The order of streamed data: a permutation of every epoch in equal lanes; weights as drawn."""
 
+import itertools
 import math
 
 import numpy as np
@@ -49,9 +50,7 @@ def test_runs_follow_each_other_so_that_shards_are_read_on():
     """Within an epoch of a lane the windows are consecutive in the shards."""
     order = LaneOrder(np.array([50, 50]), lanes=2, length=50, window=7, seed=(3, 0))
     runs = [run for window in range(order.per_epoch) for run in order.runs(1, window)]
-    breaks = sum(
-        (a.shard, a.stop) != (b.shard, b.start) for a, b in zip(runs, runs[1:], strict=False)
-    )
+    breaks = sum((a.shard, a.stop) != (b.shard, b.start) for a, b in itertools.pairwise(runs))
     assert breaks <= 2  # into another shard, and around the ring
 
 
