@@ -18,6 +18,7 @@ COMMANDS = {
     "train": "train one model; --resume continues it exactly",
     "evaluate": "retrieval, zero-shot and hierarchy of a trained model",
     "data": "`data check PATH` lists all that is wrong with a data set, by row",
+    "bench": "time, memory and error of the kernels against torch and the peers",
     "info": "versions, devices, kernels and data of this installation",
 }
 

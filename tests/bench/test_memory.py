@@ -1,0 +1,43 @@
+"""Peaks of the resident set against allocations of known size."""
+
+import sys
+
+import pytest
+import torch
+
+from geomclip.bench.config import Case
+from geomclip.bench.memory import Unmeasured, fresh_peak, high_water, resident_peak
+
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="VmHWM is Linux's")
+MIB = 2**20
+
+
+def test_high_water_reads_its_line():
+    assert high_water("VmPeak:\t 99 kB\nVmHWM:\t   1234 kB\nVmRSS:\t 1 kB\n") == 1234 * 1024
+    with pytest.raises(Unmeasured, match="VmHWM"):
+        high_water("VmRSS:\t 1 kB\n")
+
+
+@LINUX
+@pytest.mark.parametrize("held", [1, 2])
+def test_the_peak_is_what_a_step_holds_at_once(held):
+    def step():
+        for _ in range(3):  # one after the other: the peak is that of one turn
+            parts = [torch.ones(64 * MIB // 4) for _ in range(held)]
+            del parts
+
+    step()
+    assert resident_peak(step) == pytest.approx(64 * MIB * held, abs=4 * MIB)
+
+
+@LINUX
+def test_a_fresh_process_measures_the_textbook_formula():
+    """Forward and backward hold several n x m matrices at once, and far from a hundred."""
+    n = 1024
+    size = fresh_peak(Case("pairwise", n=n, m=n, dim=8, threads=1), "textbook")
+    assert 3 * 4 * n * n < size < 20 * 4 * n * n
+
+
+def test_a_process_that_fails_says_why():
+    with pytest.raises(Unmeasured, match="hypll has the Poincaré ball only"):
+        fresh_peak(Case("pairwise", n=8, m=8, dim=2), "hypll")
