@@ -128,17 +128,18 @@ def joined(device: str) -> Iterator[World]:
         return
     store, rank, size = next(dist.rendezvous("env://"))
     store.set_timeout(dist.default_pg_timeout)
-    with _told_once(store, rank):
-        place = find_device(device, size)
-        backend = "nccl" if place.type == "cuda" else "gloo"
-        if place.type == "cuda":
-            torch.cuda.set_device(place)
-        meeting = dist.PrefixStore("geomclip/group", store)
-        dist.init_process_group(backend, store=meeting, rank=rank, world_size=size)
-        try:
+    try:
+        with _told_once(store, rank):  # before connections close, which fails the others
+            place = find_device(device, size)
+            if place.type == "cuda":
+                torch.cuda.set_device(place)
+            backend = "nccl" if place.type == "cuda" else "gloo"
+            meeting = dist.PrefixStore("geomclip/group", store)
+            dist.init_process_group(backend, store=meeting, rank=rank, world_size=size)
             yield World(rank, size, place)
             dist.barrier()  # rank 0 may hold the store that the others still read
-        finally:
+    finally:
+        if dist.is_initialized():
             dist.destroy_process_group()
 
 
@@ -174,23 +175,30 @@ def _told_once(store: dist.Store, rank: int) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        if store.add(_FAILURES, 1) == 1:
-            if not isinstance(error, GeomclipError) and "onnection" in str(error):
-                error = GeomclipError(
-                    f"rank {rank} lost the connection to another process of the run: "
-                    f"{str(error).splitlines()[0]}",
-                    "It was killed, or its machine is gone; start the run again with --resume.",
-                )
-            what = error.what if isinstance(error, GeomclipError) else repr(error)
-            store.set(_FIRST, f"rank {rank}: {what}")
-            raise error from error.__cause__
-        raise _elsewhere(store, error) from error
+        if not _is_first(store):
+            raise _elsewhere(store, error) from error
+        if not isinstance(error, GeomclipError) and "onnection" in str(error):
+            reason = str(error).splitlines()[0]
+            error = GeomclipError(
+                f"rank {rank} lost the connection to another process of the run: {reason}",
+                "It was killed, or its machine is gone; start the run again with --resume.",
+            )
+        what = error.what if isinstance(error, GeomclipError) else repr(error)
+        store.set(_FIRST, f"rank {rank}: {what}")
+        raise error from error.__cause__
+
+
+def _is_first(store: dist.Store) -> bool:
+    try:
+        return store.add(_FAILURES, 1) == 1
+    except RuntimeError:  # whoever held the store has ended
+        return False
 
 
 def _elsewhere(store: dist.Store, error: BaseException) -> FailedElsewhere:
     try:
         store.wait([_FIRST], _PATIENCE)
         first = store.get(_FIRST).decode()
-    except (RuntimeError, ValueError):  # it, or the store's own process, is gone
+    except RuntimeError:
         first = "another process of the run failed"
     return FailedElsewhere(first, getattr(error, "exit_code", 1))

@@ -2,7 +2,8 @@
 
     RANK=0 WORLD_SIZE=2 ... python batch_gradients.py FOLDER ['{"compile": true}']
 
-Writes {case: {loss, gradients and statistics by name}} to `FOLDER/WORLD-RANK.pt`, in float64.
+Writes {case: {loss, gradients and statistics by name}}, in float64, and the root of a small corpus
+to `FOLDER/WORLD-RANK.pt`.
 Imported, `compute(case, World())` gives what one process gets.
 """
 
@@ -15,12 +16,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from geomclip.data.record import Corpus
+from geomclip.data.tokenizer import Tokenizer
 from geomclip.geometry import build_geometry
 from geomclip.model import ContrastiveModel
 from geomclip.names import CANONICAL
 from geomclip.towers import ConvNet, TextTransformer, VisionTransformer
 from geomclip.train.config import TrainConfig
 from geomclip.train.gradients import Gradients
+from geomclip.train.root import update_root
 from geomclip.train.world import World, joined
 
 BATCH, DIM, SIDE, LENGTH, VOCABULARY = 16, 6, 8, 5, 20
@@ -93,11 +97,38 @@ def compute(case: Case, world: World, **changes: Any) -> dict[str, Tensor]:
     return found | {n: t for n, t in model.state_dict().items() if "running" in n or "num_" in n}
 
 
+def root(world: World) -> Tensor:
+    """The root of clip over 13 pictures of 5 names, each process embedding some."""
+    names = [f"{word} thing" for word in ("red", "green", "small", "old", "plain")]
+    shown = [names[i * i % 5] for i in range(13)]
+    images = torch.randint(0, 256, (13, 4, SIDE, SIDE), generator=torch.Generator().manual_seed(1))
+    corpus = Corpus(
+        images=images.to(torch.uint8),
+        ids=[str(i) for i in range(13)],
+        texts=[(name,) for name in shown],
+        paths=[()] * 13,
+        sources=[""] * 13,
+    )
+    torch.manual_seed(5)
+    tokenizer = Tokenizer.train(names, vocab_size=520)
+    tower = VisionTransformer(
+        image_size=SIDE, patch_size=4, width=8, layers=1, heads=2, embed_dim=DIM
+    )
+    text = TextTransformer(
+        context_length=12, vocab_size=tokenizer.vocab_size, width=8, layers=1, heads=2,
+        embed_dim=DIM, eot=tokenizer.eot,
+    )  # fmt: skip
+    g = build_geometry("clip", DIM)
+    model = ContrastiveModel({"image": tower, "text": text}, g, tokenizer, context_length=12)
+    update_root(model, corpus, world, batch_size=2)
+    return g.root
+
+
 def main(folder: Path, changes: dict[str, Any]) -> None:
     torch.set_num_threads(1)
     with joined("cpu") as world:
         results = {case: compute(case, world, **changes) for case in cases(world.size)}
-        torch.save(results, folder / f"{world.size}-{world.rank}.pt")
+        torch.save((results, root(world)), folder / f"{world.size}-{world.rank}.pt")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from batch_gradients import batch, build, cases, compute, settings
+from batch_gradients import batch, build, cases, compute, root, settings
 from launching import finish, launch
 from torch import Tensor, nn
 
@@ -51,7 +51,8 @@ def test_processes_equal_one(
         assert code == 0, err
         assert err == ""
     for rank in range(world):
-        found = torch.load(tmp_path / f"{world}-{rank}.pt")
+        found, center = torch.load(tmp_path / f"{world}-{rank}.pt")
+        torch.testing.assert_close(center, root(World()), rtol=0, atol=1e-6)
         assert found.keys() == set(cases(world))
         for (geometry, tower, _, _), values in found.items():
             agree(values, alone[geometry, tower])
@@ -111,7 +112,7 @@ def test_compiled_towers_compute_the_same(
     call = [sys.executable, PROGRAM, tmp_path, '{"compile": true}']
     done = subprocess.run(call, capture_output=True, text=True, timeout=580)
     assert done.returncode == 0, done.stderr
-    results = torch.load(tmp_path / "1-0.pt")
+    results, _ = torch.load(tmp_path / "1-0.pt")
     assert results.keys() == set(cases(1))
     for (geometry, tower, _, _), values in results.items():
         agree(values, alone[geometry, tower])
