@@ -1,4 +1,4 @@
-"""The fixture that runs a law over every manifold and curvature, in float64.
+"""Fixtures: a law over every manifold and curvature, in float64; a test over every kernel path.
 
 Laws draw points of d = 4 (`drawing.DIM`): that is what the product has.
 """
@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from manifolds import MANIFOLDS, Lorentz, Manifold, Product, Sphere
+from manifolds.kernels import library
 
 CASES = [(n, c) for n in MANIFOLDS for c in ((None,) if n == "euclidean" else (0.1, 1.0, 10.0))]
 CASES.append(("product", None))
@@ -24,6 +25,15 @@ def manifold(request: pytest.FixtureRequest) -> Manifold:
     if name == "product":
         return Product([Lorentz(c=2.0), Sphere(c=0.5)], dims=[2, 2]).double()
     return (MANIFOLDS[name]() if c is None else MANIFOLDS[name](c=c)).double()
+
+
+@pytest.fixture(params=["torch", "cpp"])
+def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Runs a test on the torch path and on the C++ path, where there is one."""
+    if request.param == "cpp" and library.load() is None:
+        pytest.skip(f"no C++ kernels: {library.missing()}")
+    monkeypatch.setenv("MANIFOLDS_KERNELS", request.param)
+    return request.param
 
 
 @pytest.fixture

@@ -53,21 +53,31 @@ def gradients(
     return loss.detach(), list(torch.autograd.grad(loss, wanted))
 
 
-@pytest.mark.parametrize("memory", ["tiled", "buffer"])
+@pytest.mark.parametrize("highest", [False, True])
 @pytest.mark.parametrize("sigmoid", [False, True])
 @pytest.mark.parametrize("name", GEOMETRIES)
-def test_equals_the_plain_loss_in_float64(name: str, sigmoid: bool, memory: str) -> None:
+def test_equals_the_plain_loss_in_float64(
+    name: str, sigmoid: bool, highest: bool, path: str
+) -> None:
+    """At the initial temperature, and at the highest, with pairs that don't find one another."""
     g = build_geometry(name, 16)
     f, h = batch(g, 90)
-    loss, grads = gradients(g, f, h, memory, sigmoid)
+    if highest:
+        h[5:] += 2 * torch.randn(85, 16)
+        with torch.no_grad():
+            g.logit_scale.fill_(math.log(100))
     wide = copy.deepcopy(g).double()
     expected, exact = gradients(wide, f.double(), h.double(), "plain", sigmoid)
+    assert expected > 0.1 or not highest
+    loss, grads = gradients(g, f, h, "tiled", sigmoid)
     assert loss.dtype == torch.float32
     assert_close(loss.double(), expected, rtol=8 * EPS, atol=0)
     for ours, plain in zip(grads[:2], exact[:2], strict=True):
         assert (ours - plain).norm() <= 64 * EPS * plain.norm()
     for ours, plain in zip(grads[2:], exact[2:], strict=True):  # scalars: n^2 terms of both signs
         assert abs(ours - plain) <= 64 * EPS * (abs(plain) + 1)
+    kept, same = gradients(g, f, h, "buffer", sigmoid)
+    assert all(torch.equal(a, b) for a, b in zip((loss, *grads), (kept, *same), strict=True))
 
 
 def test_float64_batches_stay_in_float64() -> None:
@@ -148,14 +158,23 @@ def test_sigmoid_loss_is_its_definition() -> None:
     assert weights[0] == pytest.approx(weights[1] * 1.0, rel=1e-12)
 
 
-def test_identical_pairs_have_finite_gradients() -> None:
-    """Where acosh of a clamped product has an infinite slope."""
-    for name in ("hyperbolic", "poincare", "elliptic", "euclidean"):
-        g = build_geometry(name, 8)
-        f = torch.randn(50, 8)
-        for h in (f, f + 1e-3 * torch.randn(50, 8), f[:1].expand(50, 8)):
-            _, grads = gradients(g, f, h, "tiled", False)
-            assert all(t.isfinite().all() for t in grads)
+@pytest.mark.parametrize("apart", [0.0, 1e-6, 1e-3])
+@pytest.mark.parametrize("name", ["elliptic", "euclidean", "hyperbolic", "poincare"])
+def test_pairs_that_coincide_have_exact_gradients(name: str, apart: float, path: str) -> None:
+    """Where acosh of a clamped product has an infinite slope, or none; so for a batch of copies."""
+    g = build_geometry(name, 8)
+    f = torch.randn(50, 8)
+    for h in (f + apart * torch.randn(50, 8), f[:1] + apart * torch.randn(50, 8)):
+        points = [g.lift(t, side).detach() for t, side in ((f, "image"), (h, "text"))]
+        results = []
+        for space, dtype in ((g, torch.float32), (copy.deepcopy(g).double(), torch.float64)):
+            x, y = (t.to(dtype).requires_grad_() for t in points)
+            loss = info_nce(space, x, y, memory="tiled" if space is g else "plain")
+            results.append((loss, torch.autograd.grad(loss, (x, y))))
+        (loss, grads), (expected, exact) = results
+        assert_close(loss.double(), expected, rtol=16 * EPS, atol=0)
+        for ours, plain in zip(grads, exact, strict=True):
+            assert (ours - plain).norm() <= 64 * EPS * plain.norm()
 
 
 def test_what_can_t_be_asked(unchecked: None) -> None:
