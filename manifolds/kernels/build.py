@@ -1,6 +1,6 @@
-"""Compile the C++ kernels into a cache: seconds, once per source, compiler and architecture.
+"""Compile the C++ and CUDA kernels into a cache: seconds, once per source, compiler and target.
 
-The sources (`csrc/*.cpp`) are a torch-free C ABI, so one library serves every torch version. Only
+The sources (`csrc/*.cpp`, `csrc/*.cu`) are a torch-free C ABI, so one library serves every torch version. Only
 the standard library is used here: the build hook of the package loads this file by its path.
 """
 
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,10 @@ FLAGS = (
     "-fno-trapping-math",
     "-fvisibility=hidden",
 )
+# nvcc contracts multiply-adds by itself; a static runtime, because torch brings its own.
+NVCC_FLAGS = ("-O3", "-std=c++17", "-cudart=static", "-Xcompiler=-fPIC,-fvisibility=hidden")
+# What a wheel carries: binaries, and PTX of the last for what comes later.
+ARCHITECTURES = ("80", "90", "100")
 TIMEOUT = 1200  # seconds of one compiler call: seconds on a free machine, minutes on a busy one
 
 
@@ -51,8 +55,25 @@ def find_compiler() -> Compiler:
         BuildError: none runs.
     """
     chosen = os.environ.get("CXX")
+    return _first("C++ compiler", (chosen,) if chosen else ("g++", "c++", "clang++"))
+
+
+def find_nvcc() -> Compiler:
+    """$NVCC, else nvcc on the PATH, in $CUDA_HOME/bin, $CUDA_PATH/bin or /usr/local/cuda/bin.
+
+    Raises:
+        BuildError: none runs.
+    """
+    chosen = os.environ.get("NVCC")
+    homes = [os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"), "/usr/local/cuda"]
+    places = ["nvcc", *(str(Path(home) / "bin" / "nvcc") for home in homes if home)]
+    return _first("CUDA compiler", (chosen,) if chosen else places)
+
+
+def _first(what: str, names: Sequence[str]) -> Compiler:
+    """The first of the commands that runs."""
     tried = []
-    for name in (chosen,) if chosen else ("g++", "c++", "clang++"):
+    for name in names:
         command = shutil.which(name)
         if command is None:
             tried.append(f"{name} not found")
@@ -64,8 +85,9 @@ def find_compiler() -> Compiler:
         except (OSError, subprocess.SubprocessError) as error:
             tried.append(f"{name} does not run ({error})")
             continue
-        return Compiler(command, done.stdout.partition("\n")[0].strip())
-    raise BuildError(f"no C++ compiler: {', '.join(tried)}")
+        lines = done.stdout.strip().splitlines() or [""]
+        return Compiler(command, lines[-1 if what.startswith("CUDA") else 0].strip())
+    raise BuildError(f"no {what}: {', '.join(tried)}")
 
 
 def source_hash(sources: Sequence[Path]) -> str:
@@ -144,13 +166,13 @@ def compile_cpp(
     sources: Sequence[Path],
     target: Path,
     folder: Path,
-    include: Path | None = None,
+    extra: Sequence[str] = (),
 ) -> None:
     """Objects side by side, then one shared library; with OpenMP where the compiler has it."""
     last: BuildError | None = None
     for openmp in (("-fopenmp",), ()):  # Apple's clang has none: one thread there
         objects = [str(folder / f"{source.stem}.o") for source in sources]
-        flags = [*FLAGS, *openmp, *((f"-I{include}",) if include else ())]
+        flags = [*FLAGS, *openmp, *extra]
         try:
             run(
                 [
@@ -176,6 +198,38 @@ class Built:
     seconds: float
 
 
+def gencode(architectures: Sequence[str], *, ptx: bool = False) -> list[str]:
+    """nvcc's options for binaries of these compute capabilities ("90"), and PTX of the last."""
+    targets = [f"arch=compute_{a},code=sm_{a}" for a in architectures]
+    if ptx:
+        targets.append(f"arch=compute_{architectures[-1]},code=compute_{architectures[-1]}")
+    names = [*(f"sm_{a}" for a in architectures), *(["ptx"] if ptx else [])]
+    return [
+        *(part for target in targets for part in ("-gencode", target)),
+        f"-DGC_ARCHITECTURES={'+'.join(names)}",
+    ]
+
+
+def compile_cuda(
+    compiler: Compiler,
+    sources: Sequence[Path],
+    target: Path,
+    folder: Path,
+    options: Sequence[str],
+) -> None:
+    """Objects side by side, then one shared library."""
+    objects = [str(folder / f"{source.stem}.o") for source in sources]
+    run(
+        [
+            [compiler.command, *NVCC_FLAGS, *options, "-c", str(source), "-o", out]
+            for source, out in zip(sources, objects, strict=True)
+        ],
+        folder,
+    )
+    link = [compiler.command, "-shared", "-cudart=static", *options, *objects, "-o", str(target)]
+    run([link], folder)
+
+
 def cpp_sources() -> list[Path]:
     """Every source of the C++ library."""
     return sorted(CSRC.glob("*.cpp"))
@@ -196,26 +250,80 @@ def build_cpp(folder: Path | None = None, *, prebuilt: bool = True) -> Built:
     if prebuilt and ready.is_file():
         return Built(ready, "bundled with the package", 0.0)
     compiler = find_compiler()
-    key = hashlib.sha256(
-        "\n".join(
-            [source_hash(sources), compiler.command, compiler.version, *FLAGS, platform.machine()]
-        ).encode()
-    ).hexdigest()[:16]
+    key = [source_hash(sources), compiler.command, compiler.version, *FLAGS, platform.machine()]
+
+    def make(target: Path, work: Path) -> None:
+        compile_cpp(compiler, sources, target, work)
+
+    return cached("cpp", key, compiler.version, make, folder)
+
+
+def cuda_sources() -> list[Path]:
+    """Every source of the CUDA library."""
+    return sorted(CSRC.glob("*.cu"))
+
+
+def build_cuda(
+    architectures: Sequence[str] = (), folder: Path | None = None, *, prebuilt: bool = True
+) -> Built:
+    """The CUDA library of `csrc/*.cu`: bundled, cached or compiled now.
+
+    Args:
+        architectures: compute capabilities without the dot, such as "90"; those of `ARCHITECTURES`
+            and PTX if empty.
+        folder: the cache; `cache_folder()` if None.
+        prebuilt: whether a bundled library will do.
+
+    Raises:
+        BuildError: no library, and none can be made; with the reason.
+    """
+    sources = cuda_sources()
+    ready = bundled("cuda", sources)
+    if prebuilt and ready.is_file():
+        return Built(ready, "bundled with the package", 0.0)
+    compiler = find_nvcc()
+    options = gencode(architectures) if architectures else gencode(ARCHITECTURES, ptx=True)
+    identity = [source_hash(sources), compiler.command, compiler.version, platform.machine()]
+
+    def make(target: Path, work: Path) -> None:
+        compile_cuda(compiler, sources, target, work, options)
+
+    return cached("cuda", [*identity, *NVCC_FLAGS, *options], compiler.version, make, folder)
+
+
+def cached(
+    name: str,
+    identity: Sequence[str],
+    version: str,
+    make: Callable[[Path, Path], None],
+    folder: Path | None = None,
+) -> Built:
+    """The library `name` of this identity from the cache, made by one process if it isn't there.
+
+    Args:
+        identity: all that the library depends on.
+        version: the compiler's.
+        make: (file, folder for work) -> None.
+
+    Raises:
+        BuildError: it can't be made, or the cache folder can't be used.
+    """
+    key = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:16]
     folder = folder or cache_folder()
-    target = folder / f"cpp-{key}{suffix()}"
+    target = folder / f"{name}-{key}{suffix()}"
     if target.is_file():
-        return Built(target, compiler.version, 0.0)
+        return Built(target, version, 0.0)
     start = time.monotonic()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with locked(folder / f"cpp-{key}.lock"):
+        with locked(folder / f"{name}-{key}.lock"):
             if not target.is_file():
                 with tempfile.TemporaryDirectory(dir=folder) as work:
                     made = Path(work) / target.name
-                    compile_cpp(compiler, sources, made, Path(work))
+                    make(made, Path(work))
                     os.replace(made, target)
     except OSError as error:
         raise BuildError(
             f"cache folder {folder} is not usable ({error}); set MANIFOLDS_CACHE"
         ) from error
-    return Built(target, compiler.version, time.monotonic() - start)
+    return Built(target, version, time.monotonic() - start)

@@ -115,8 +115,8 @@ def choice() -> str:
     return value
 
 
-def open_library(built: Built) -> Library:
-    """Loads and checks a built library.
+def open_library(built: Built, *, grid: bool = False) -> Library:
+    """Loads and checks a built library; its device is the CPU.
 
     Raises:
         BuildError: it does not load, or has another ABI version.
@@ -127,11 +127,14 @@ def open_library(built: Built) -> Library:
         version = handle.manifolds_abi_version()
         handle.manifolds_isa.restype = ctypes.c_char_p
         isa = handle.manifolds_isa().decode()
+        if grid:
+            handle.manifolds_work.restype = ctypes.c_int64
+            handle.manifolds_error.restype = ctypes.c_char_p
     except (OSError, AttributeError) as error:
         raise BuildError(f"library {built.path} does not load: {error}") from error
     if version != ABI_VERSION:
         raise BuildError(f"library {built.path} has ABI {version}, expected {ABI_VERSION}")
-    return Library(handle, isa, built, torch.device("cpu"))
+    return Library(handle, isa, built, torch.device("cpu"), grid)
 
 
 def _open_any() -> Library:

@@ -11,10 +11,12 @@
 
 #if defined(__CUDACC__)
 #define GC_HD static __host__ __device__ __forceinline__
+#define GC_MEMBER __host__ __device__ __forceinline__
 #else
 #include <cmath>
 #include <cstring>
 #define GC_HD static inline __attribute__((always_inline))
+#define GC_MEMBER inline __attribute__((always_inline))
 #endif
 
 GC_HD int32_t gc_bits(float x) {

@@ -70,7 +70,7 @@ struct Thread {
 };
 
 template <class Kernel, class... Arguments>
-__global__ void __launch_bounds__(Kernel::THREADS) gc_entry(Arguments... arguments) {
+__global__ void __launch_bounds__(Kernel::THREADS, 4) gc_entry(Arguments... arguments) {
     Kernel::run(Thread(), arguments...);
 }
 
@@ -93,8 +93,8 @@ GC_HD int64_t gc_ceil(int64_t n, int64_t step) { return (n + step - 1) / step; }
 // Runs launches one after the other until one fails.
 #define GC_TRY(call)                  \
     do {                              \
-        int status = (call);          \
-        if (status != 0) return status; \
+        const int gc_status = (call); \
+        if (gc_status != 0) return gc_status; \
     } while (0)
 
 // Parts of the scratch memory, one after the other.
@@ -114,16 +114,19 @@ struct Work {
 };
 
 // A block of pairs as the kernels cut it up: WARPS warps side by side, SPAN columns a lane, 32 apart.
+// STRIPE: rows whose features are added to one part of the centre.
+enum : int { STRIPE = 256 };
 enum : int { WARPS = 4, SPAN = 4, STEP = 32 * SPAN, WIDTH = WARPS * STEP, HEIGHT = 32 };
 
 // The part of an (rows, columns) block that thread block b works on.
 struct Patch {
     int64_t row, row_end, column, column_end;  // columns of the whole thread block
     int64_t at_row, at_column;                 // its place among the patches
-    GC_HD Patch(int64_t b, int64_t rows, int64_t columns) {
+    GC_MEMBER Patch(int64_t b, int64_t rows, int64_t columns) {
         const int64_t across = gc_ceil(columns, (int64_t)WIDTH);
-        at_row = b / across;
-        at_column = b % across;
+        // A launch has less than 2^31 blocks: 32 bits divide faster.
+        at_row = (uint32_t)b / (uint32_t)across;
+        at_column = (uint32_t)b % (uint32_t)across;
         row = at_row * HEIGHT;
         row_end = row + HEIGHT < rows ? row + HEIGHT : rows;
         column = at_column * WIDTH;
@@ -135,32 +138,50 @@ GC_HD int64_t gc_patches(int64_t rows, int64_t columns) {
     return gc_ceil(rows, (int64_t)HEIGHT) * gc_ceil(columns, (int64_t)WIDTH);
 }
 
+// Whether the number of close pairs, known on the device only, lets a kernel go on.
+struct Gate {
+    const int64_t* close;
+    int64_t low, high;
+    GC_MEMBER bool open() const { return close == nullptr || (*close >= low && *close <= high); }
+};
+
+GC_HD Gate gc_always() { return Gate{nullptr, 0, 0}; }
+
 // out[line] += sum of parts[k * lines + line] over k, in float64.
+template <class T>
 struct AddParts {
     static constexpr int THREADS = 128;
-    GC_DEVICE void run(const Thread& t, const float* parts, int64_t count, int64_t lines,
-                       double* out, const int64_t* close, int64_t limit) {
+    GC_DEVICE void run(const Thread& t, const T* parts, int64_t count, int64_t lines, double* out,
+                       Gate gate) {
         const int64_t line = t.block() * THREADS + t.index();
-        if (line >= lines || (close != nullptr && *close > limit)) return;
+        if (line >= lines || !gate.open()) return;
         double total = 0;
         for (int64_t k = 0; k < count; ++k) total += (double)parts[k * lines + line];
         out[line] += total;
     }
 };
 
-// out[q] += sum of parts[q * count + k] over k, one block for each q.
+template <class T>
+static int add_parts(const Place* place, const T* parts, int64_t count, int64_t lines, double* out,
+                     Gate gate) {
+    const int64_t blocks = gc_ceil(lines, AddParts<T>::THREADS);
+    return gc_launch<AddParts<T>>(blocks, place, parts, count, lines, out, gate);
+}
+
+// out[q] += sum of parts[q * count + k] over k; one block for each q.
 struct AddTotals {
     static constexpr int THREADS = 256;
     GC_DEVICE void run(const Thread& t, const double* parts, int64_t count, double* out,
-                       const int64_t* close, int64_t limit) {
+                       Gate gate) {
         GC_SHARED(double, shares, THREADS / 32);
+        if (!gate.open()) return;
         const double* mine = parts + t.block() * count;
         double total = 0;
         for (int64_t k = t.index(); k < count; k += THREADS) total += mine[k];
         total = t.sum(total);
         if (t.lane() == 0) shares[t.warp()] = total;
         t.sync();
-        if (t.index() != 0 || (close != nullptr && *close > limit)) return;
+        if (t.index() != 0) return;
         total = 0;
         for (int w = 0; w < THREADS / 32; ++w) total += shares[w];
         out[t.block()] += total;

@@ -31,7 +31,7 @@ struct Problem {
 // The float32 table by columns.
 struct Columns {
     const float *alpha, *alpha_p, *sinh, *low, *cosh;
-    explicit Columns(const Side& s)
+    GC_MEMBER explicit Columns(const Side& s)
         : alpha(s.table + ALPHA * s.n),
           alpha_p(s.table + ALPHA_P * s.n),
           sinh(s.table + SINH * s.n),

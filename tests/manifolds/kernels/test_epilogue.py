@@ -51,7 +51,7 @@ def evaluate(tmp_path_factory):
         compiler = build.find_compiler()
     except build.BuildError as reason:
         pytest.skip(str(reason))
-    build.compile_cpp(compiler, [SOURCE], folder / "elementary.so", folder, include=build.CSRC)
+    build.compile_cpp(compiler, [SOURCE], folder / "elementary.so", folder, [f"-I{build.CSRC}"])
     handle = ctypes.CDLL(str(folder / "elementary.so"))
 
     def run(f: int, x: Tensor, y: Tensor | None = None) -> Tensor:
