@@ -27,6 +27,7 @@ GC_EXPORT int64_t manifolds_work(int64_t rows, int64_t columns, int64_t features
 GC_EXPORT const char* manifolds_error(int status) {
     if (status == GC_NO_WORK) return "too little scratch memory for this call";
     if (status == GC_TOO_LARGE) return "too many blocks for one launch";
+    if (status == GC_SHARED_ROWS) return "a row appears in two pairs";
 #ifdef __CUDACC__
     return cudaGetErrorString((cudaError_t)status);
 #else

@@ -25,8 +25,9 @@ struct Place {
     void* stream;
 };
 
-// Status of a call that was given too little scratch memory, or a grid beyond what a launch takes.
-enum : int { GC_NO_WORK = -1, GC_TOO_LARGE = -2 };
+// Status of a call beside those of CUDA: too little scratch memory, a grid beyond what a launch
+// takes, rows that two warps would add to.
+enum : int { GC_NO_WORK = -1, GC_TOO_LARGE = -2, GC_SHARED_ROWS = -3 };
 
 #if defined(__CUDACC__)
 

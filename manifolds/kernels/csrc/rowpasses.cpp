@@ -1,30 +1,11 @@
 // Passes over rows for the row-wise operations (manifolds/rowwise/passes.py): float32 points, sums
-// in float64, one rounding to float32. Notation there: x^ = x/|x|, T(v, w) the part of v across w,
-// m the sign of <x, y>, and 0 where the first is much shorter than the second.
+// in float64, one rounding to float32. Notation in rowpasses.h.
 #include <cmath>
 #include <vector>
 
 #include "abi.h"
+#include "rowpasses.h"
 #include "threads.h"
-
-namespace {
-
-// What cancels down to this share of itself is computed again without cancellation.
-constexpr double SAFE = 9.5367431640625e-07;  // 2^-20
-
-GC_INLINE double near_sign(double v_norm, double w_norm, double product) {
-    return 2 * v_norm >= w_norm ? std::copysign(1.0, product) : 0.0;
-}
-
-GC_INLINE double positive(double norm) { return norm + (norm == 0 ? 1.0 : 0.0); }
-
-struct Rows {
-    const float* data;
-    int64_t ld;
-    const float* row(int64_t i) const { return data + i * ld; }
-};
-
-}  // namespace
 
 GC_CLONES void gc_row_norms(Rows x, int64_t d, int64_t begin, int64_t end, double* out) {
     for (int64_t i = begin; i < end; ++i) {
@@ -141,11 +122,9 @@ GC_CLONES void gc_row_polar(Rows x, Rows y, int64_t d, int64_t n, int64_t begin,
             yy += v * v;
             xy += u * v;
         }
-        const double nx = std::sqrt(xx), ny = std::sqrt(yy), m = near_sign(nx, ny, xy);
-        const double cosine = xy / positive(nx) / positive(ny), sine2 = (1 - cosine) * (1 + cosine);
-        double step_x = xx - m * xy, step_y = xy / positive(ny) - m * ny;
-        double length = nx * std::sqrt(sine2 > 0 ? sine2 : (sine2 == sine2 ? 0.0 : sine2));
-        if (sine2 < SAFE) {
+        Polar p = polar_of(xx, yy, xy);
+        const double m = p.m;
+        if (p.sine2 < SAFE) {
             double sx = 0, sy = 0, tt = 0;
 #pragma omp simd reduction(+ : sx, sy)
             for (int64_t k = 0; k < d; ++k) {
@@ -153,14 +132,14 @@ GC_CLONES void gc_row_polar(Rows x, Rows y, int64_t d, int64_t n, int64_t begin,
                 sx += t * (double)a[k];
                 sy += t * (double)b[k];
             }
-            step_x = sx;
-            step_y = sy / positive(ny);
-            across(a, b, d, positive(ny), buffer);
+            p.step_x = sx;
+            p.step_y = sy / positive(p.ny);
+            across(a, b, d, positive(p.ny), buffer);
 #pragma omp simd reduction(+ : tt)
             for (int64_t k = 0; k < d; ++k) tt += buffer[k] * buffer[k];
-            length = std::sqrt(tt);
+            p.length = std::sqrt(tt);
         }
-        const double values[6] = {nx, ny, xy, step_x, step_y, length};
+        const double values[6] = {p.nx, p.ny, xy, p.step_x, p.step_y, p.length};
         for (int f = 0; f < 6; ++f) out[f * n + i] = values[f];
     }
 }
@@ -172,8 +151,7 @@ GC_INLINE void polar_pull(const float* w, const float* v, int64_t d, double norm
                           double along, double p, double q, double turned, float* o,
                           double* buffer) {
     const double whole = along + m * norm, unit = 1.0 / positive(norm);
-    const double size = std::hypot(p, q * turned), parts = std::fabs(q) * std::hypot(whole, turned);
-    if (size < SAFE * parts) {
+    if (pull_cancels(whole, p, q, turned)) {
         across(v, w, d, positive(norm), buffer);
 #pragma omp simd
         for (int64_t k = 0; k < d; ++k) o[k] = (float)(q * buffer[k] + p * (unit * (double)w[k]));
@@ -191,20 +169,13 @@ GC_CLONES void gc_row_polar_pull(Rows x, Rows y, int64_t d, int64_t n, int64_t b
                                  const double* polar, const double* factors, float* grad_x,
                                  float* grad_y, double* buffer) {
     for (int64_t i = begin; i < end; ++i) {
-        const double nx = polar[i], ny = polar[n + i], xy = polar[2 * n + i],
-                     step_x = polar[3 * n + i], along_y = polar[4 * n + i],
-                     across_x = polar[5 * n + i];
-        const double near_x = near_sign(ny, nx, xy), near_y = near_sign(nx, ny, xy);
-        // <y - m x, x^>, which is that of x - m y but for signs where m is the same.
-        const double along_x = near_x * near_y != 0 ? -near_x * step_x / positive(nx)
-                                                    : xy / positive(nx) - near_x * nx;
-        const double across_y = across_x / positive(nx) * ny;
+        const PolarEnds e = polar_ends(polar, n, i);
         if (grad_x)
-            polar_pull(x.row(i), y.row(i), d, nx, near_x, along_x, factors[i], factors[n + i],
-                       across_y, grad_x + i * d, buffer);
+            polar_pull(x.row(i), y.row(i), d, e.nx, e.near_x, e.along_x, factors[i],
+                       factors[n + i], e.across_y, grad_x + i * d, buffer);
         if (grad_y)
-            polar_pull(y.row(i), x.row(i), d, ny, near_y, along_y, factors[2 * n + i],
-                       factors[3 * n + i], across_x, grad_y + i * d, buffer);
+            polar_pull(y.row(i), x.row(i), d, e.ny, e.near_y, e.along_y, factors[2 * n + i],
+                       factors[3 * n + i], e.across_x, grad_y + i * d, buffer);
     }
 }
 
