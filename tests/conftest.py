@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import jaxtyping
 import pytest
 import torch
+from emulation import emulated
 
 from manifolds import MANIFOLDS, Lorentz, Manifold, Product, Sphere
 from manifolds.kernels import library
@@ -27,9 +28,16 @@ def manifold(request: pytest.FixtureRequest) -> Manifold:
     return (MANIFOLDS[name]() if c is None else MANIFOLDS[name](c=c)).double()
 
 
-@pytest.fixture(params=["torch", "cpp"])
+@pytest.fixture(params=["torch", "cpp", pytest.param("grid", marks=pytest.mark.slow)])
 def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Runs a test on the torch path and on the C++ path, where there is one."""
+    """Runs a test on the torch path, in C++, and (slow) in CUDA's sources over an emulated grid."""
+    if request.param == "grid":
+        loaded = emulated()
+        if isinstance(loaded, str):
+            pytest.skip(f"no emulated grid: {loaded}")
+        monkeypatch.setitem(library._state, "cpp", loaded)
+        monkeypatch.setenv("MANIFOLDS_KERNELS", "cpp")
+        return "grid"
     if request.param == "cpp" and library.load() is None:
         pytest.skip(f"no C++ kernels: {library.missing()}")
     monkeypatch.setenv("MANIFOLDS_KERNELS", request.param)

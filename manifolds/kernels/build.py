@@ -1,7 +1,7 @@
 """Compile the C++ and CUDA kernels into a cache: seconds, once per source, compiler and target.
 
-The sources (`csrc/*.cpp`, `csrc/*.cu`) are a torch-free C ABI, so one library serves every torch version. Only
-the standard library is used here: the build hook of the package loads this file by its path.
+The sources (`csrc/*.cpp`, `csrc/*.cu`) are a torch-free C ABI, so one library serves every torch
+version. Only the standard library is used here: the package's build hook loads this file by path.
 """
 
 import contextlib

@@ -26,8 +26,6 @@ def emulated() -> library.Library | str:
             build.compile_cpp(compiler, sources, target, work, options)
 
         parts = [build.source_hash(sources), header, compiler.version, platform.machine()]
-        return library.open_library(
-            build.cached("grid", parts, compiler.version, make), grid=True
-        )
+        return library.open_library(build.cached("grid", parts, compiler.version, make), grid=True)
     except build.BuildError as reason:
         return str(reason)
