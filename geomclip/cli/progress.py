@@ -2,8 +2,8 @@
 
 Fed with event dicts: first {"expected_seconds": s, "runs": [names], "finished": [those of them that
 need no training]}, then {"run": name, "step",
-"steps", "loss", "chance", "samples_per_second", "eta_seconds"}, with "flat" and "at_bound" where
-the trainer tells them.
+"steps", "loss", "chance", "samples_per_second", "eta_seconds"}, with "stuck" and what it is about
+where the trainer tells them.
 """
 
 import time
@@ -112,20 +112,29 @@ class RunProgress:
         self._warn(run, event)
 
     def _warn(self, run: str, event: dict[str, Any]) -> None:
-        """Say once a run that the loss is flat, and once a scalar that it stands at its bound."""
-        warnings = {
-            name: f"{run}: {name} is at its {side} bound at step {event['step']}"
-            for name, side in (event.get("at_bound") or {}).items()
-        }
-        if event.get("flat"):
-            warnings["flat"] = (
-                f"{run}: after {event['step']} steps the loss {event['loss']:.3f} is not below "
-                f"chance {event['chance']:.3f}; try another --lr"
-            )
-        for name, text in warnings.items():
+        """Say once a run and a thing that it has stood still for long: the loss at chance, a scalar
+        at its bound, the cones as half-spaces.
+        """
+        for name, steps in (event.get("stuck") or {}).items():
             if (run, name) not in self._warned:
                 self._warned.add((run, name))
-                self.output.warn(text)
+                self.output.warn(f"{run}: {_stuck(name, steps, event)}")
+
+
+def _stuck(name: str, steps: int, event: dict[str, Any]) -> str:
+    if name == "contrastive":
+        loss, chance = event["contrastive"], event["chance"]
+        return (
+            f"for {steps} steps the contrastive loss {loss:.3f} has not been below chance "
+            f"{chance:.3f}; try another --lr"
+        )
+    if name == "cones":
+        return (
+            f"for {steps} steps {event['saturated']:.0%} of the texts' cones have been half-spaces "
+            "(cone collapse), which order nothing; try a smaller --min-radius, or --c-min"
+        )
+    side = (event.get("at_bound") or {}).get(name, "")
+    return f"{name} has been at its {side} bound for {steps} steps"
 
 
 def state(event: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from geomclip import __version__
-from geomclip.train.config import TrainConfig
+from geomclip.train.config import LossConfig, TrainConfig
 
 _CARD = """\
 ---
@@ -14,7 +14,7 @@ tags: [contrastive-learning, image-text, {geometry}]
 
 # {geometry}, trained on {data}
 
-An image tower and a text tower trained with symmetric InfoNCE in the geometry `{geometry}`,
+An image tower and a text tower trained with {loss} in the geometry `{geometry}`,
 {parameters:,} parameters, embeddings of dimension {dim}. Written by geomclip {version}.
 
 ## Data
@@ -78,8 +78,9 @@ def model_card(
         "device": config.device,
     }
     last = summary["last"]
+    unit = "score units" if config.loss.contrastive == "individual" else "nats"
     results = {
-        "contrastive loss, nats": f"{last['contrastive']:.3f} (chance {last['chance']:.3f})",
+        f"contrastive loss, {unit}": f"{last['contrastive']:.3f} (chance {last['chance']:.3f})",
         "temperature factor exp(logit_scale)": f"{math.exp(last['logit_scale']):.3g}",
         **{name: f"{last[name]:.3g}" for name in last if name == "c" or name.startswith("alpha_")},
         **{f"{name} at its bound": side for name, side in last["at_bound"].items()},
@@ -87,6 +88,7 @@ def model_card(
     }
     return _CARD.format(
         geometry=config.geometry,
+        loss=_loss(config.loss),
         data=data,
         parameters=parameters,
         dim=config.model.embed_dim,
@@ -98,6 +100,20 @@ def model_card(
         folder=folder,
         side=config.model.image.image_size,
     )
+
+
+def _loss(loss: LossConfig) -> str:
+    """The losses in words, with the weights of what is added."""
+    names = {
+        "info_nce": "symmetric InfoNCE",
+        "sigmoid": f"the sigmoid loss ({loss.bias_form} bias)",
+        "supcon": "the supervised contrastive loss over label paths",
+        "individual": "InfoNCE with individual temperatures",
+        "angle": "InfoNCE over exterior angles",
+    }
+    terms = ("alignment", "uniformity", "cross_uniformity", "chains")
+    added = [f"{getattr(loss, t):g} {t}" for t in terms if getattr(loss, t) > 0]
+    return " + ".join([names[loss.contrastive], *added])
 
 
 def _rows(values: dict[str, str]) -> str:

@@ -38,6 +38,10 @@ class Progress:
     """Sums since the last line of metrics.jsonl."""
     data: dict[str, Any] = field(default_factory=dict)
     """Where the training data stand: `BatchStream.state_dict`."""
+    losses: dict[str, Any] = field(default_factory=dict)
+    """What the losses have learned of their own: `Criterion.state_dict`."""
+    streaks: dict[str, int] = field(default_factory=dict)
+    """For how many steps something has stood still: `Streaks`."""
 
 
 def checkpoints(run: Path) -> list[Path]:
@@ -71,6 +75,8 @@ def save_checkpoint(
             "cpu_seconds": progress.cpu_seconds,
             "window": progress.window,
             "data": progress.data,
+            "losses": progress.losses,
+            "streaks": progress.streaks,
         }
         buffer = io.BytesIO()
         torch.save(state, buffer)

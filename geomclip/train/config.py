@@ -13,7 +13,8 @@ import tomli_w
 
 from geomclip.data.config import DataConfig
 from geomclip.errors import RequestError
-from geomclip.names import CANONICAL, CHOICES, canonical, has_cones, known
+from geomclip.names import CANONICAL, CHOICES, canonical, family, has_cones, known
+from geomclip.train.loss_config import LossConfig
 
 T = TypeVar("T")
 
@@ -128,6 +129,7 @@ class TrainConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     captions: CaptionConfig = field(default_factory=CaptionConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
     seed: int = 0
     """Seed of weights, data order, captions and augmentation."""
     steps: int = 1000
@@ -231,6 +233,11 @@ class TrainConfig:
                 f"{self.entailment_full} are shares of the run, the start first",
                 "Give 0 <= entailment_start <= entailment_full <= 1.",
             )
+        self.loss.check_geometry(
+            self.geometry,
+            cones=has_cones(self.geometry),
+            sphere=family(self.geometry) in ("clip", "elliptic"),
+        )
         if self.entailment > 0 and not has_cones(self.geometry):
             raise RequestError(
                 f"entailment {self.entailment}: {self.geometry} has no entailment cones",
@@ -340,6 +347,6 @@ def _cast(hint: Any, value: Any, where: str) -> Any:
 
 
 __all__ = [
-    "CANONICAL", "AugmentConfig", "CaptionConfig", "DataConfig", "ImageTowerConfig", "ModelConfig",
-    "TextTowerConfig", "TrainConfig", "from_toml", "recipe", "to_toml", "update",
+    "CANONICAL", "AugmentConfig", "CaptionConfig", "DataConfig", "ImageTowerConfig", "LossConfig",
+    "ModelConfig", "TextTowerConfig", "TrainConfig", "from_toml", "recipe", "to_toml", "update",
 ]  # fmt: skip

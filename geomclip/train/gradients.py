@@ -25,7 +25,9 @@ from torch.nn.parallel import DistributedDataParallel
 from geomclip.model import ContrastiveModel
 from geomclip.towers.statistics import has_batch_norm, keep_statistics, sync_batch_norm
 from geomclip.train.config import TrainConfig
+from geomclip.train.criterion import Criterion
 from geomclip.train.objective import Objective, Terms
+from geomclip.train.samples import NOTHING, Known
 from geomclip.train.world import World
 
 Features = tuple[Tensor, Tensor]
@@ -47,7 +49,7 @@ class Towers(nn.Module):
         self.features = model.image_features, model.text_features
         self.bf16 = precision == "bf16"
 
-    def forward(self, pixels: Float[Tensor, "n 3 s s"], ids: Int[Tensor, "n l"]) -> Features:
+    def forward(self, pixels: Float[Tensor, "n 3 s s"], ids: Int[Tensor, "k l"]) -> Features:
         image, text = self.features
         with torch.autocast(pixels.device.type, torch.bfloat16, enabled=self.bf16):
             return image(pixels), text(ids)
@@ -62,9 +64,16 @@ class Gradients:
         world: the processes; all of them build this and call it in step.
     """
 
-    def __init__(self, model: ContrastiveModel, config: TrainConfig, world: World) -> None:
+    def __init__(
+        self,
+        model: ContrastiveModel,
+        config: TrainConfig,
+        world: World,
+        criterion: Criterion | None = None,
+    ) -> None:
         self.model, self.config, self.world = model, config, world
-        self.objective = Objective(model.geometry, config, world)
+        self.objective = Objective(model.geometry, config, world, criterion)
+        self.criterion = self.objective.criterion
         if config.grad_checkpointing:
             for name, encoder in model.encoders.items():
                 checkpoint_activations(encoder, name)
@@ -79,28 +88,38 @@ class Gradients:
         self.parallel: nn.Module = data_parallel(self.towers) if world.size > 1 else self.towers
 
     def __call__(
-        self, pixels: Float[Tensor, "n 3 s s"], ids: Int[Tensor, "n l"], step: int
+        self,
+        pixels: Float[Tensor, "n 3 s s"],
+        ids: Int[Tensor, "n l"],
+        step: int,
+        known: Known = NOTHING,
     ) -> Terms:
         """The loss of this process's pairs at a step, counted from 0; leaves all gradients.
+
+        Args:
+            known: what losses ask about the pictures, on the world's device.
 
         Raises ValueError where the model refuses the pairs; gradients are then undefined.
         """
         pixels, ids = pixels.to(self.world.device), ids.to(self.world.device)
+        if known.tokens is not None:  # labels are texts too, after those of the pairs
+            ids = torch.cat([ids, known.tokens])
         self.model.zero_grad()
+        self.criterion.zero_grad()
         if self.config.accumulate == 1:
             image, text = self.parallel(pixels, ids)
-            terms = self.objective(image, text, step)
+            terms = self.objective(image, text, step, known)
             terms.loss.backward()
         else:
-            terms = self._cached(pixels, ids, step)
+            terms = self._cached(pixels, ids, step, known)
         # The towers' gradients are averaged already, as they came.
-        scalars = self.model.geometry.parameters()
+        scalars = [*self.model.geometry.parameters(), *self.criterion.parameters()]
         self.world.average_(p.grad for p in scalars if p.grad is not None)
         return terms
 
-    def _cached(self, pixels: Tensor, ids: Tensor, step: int) -> Terms:
-        each = len(pixels) // self.config.accumulate
-        parts = list(zip(pixels.split(each), ids.split(each), strict=True))
+    def _cached(self, pixels: Tensor, ids: Tensor, step: int, known: Known) -> Terms:
+        k = self.config.accumulate
+        parts = list(zip(pixels.tensor_split(k), ids.tensor_split(k), strict=True))
         generators, found = [], []
         with torch.no_grad(), keep_statistics(self.towers):
             for part in parts:
@@ -108,12 +127,12 @@ class Gradients:
                 found.append(self.towers(*part))
         cached = [torch.cat(features).requires_grad_() for features in zip(*found, strict=True)]
         del found
-        terms = self.objective(cached[0], cached[1], step)
+        terms = self.objective(cached[0], cached[1], step, known)
         terms.loss.backward()
-        grads = zip(*(features.grad.split(each) for features in cached), strict=True)  # type: ignore[union-attr]
-        for k, (part, wanted) in enumerate(zip(parts, grads, strict=True)):
-            set_random_state(generators[k], pixels.device)
-            with self._exchange_after(last=k == len(parts) - 1):
+        grads = zip(*(features.grad.tensor_split(k) for features in cached), strict=True)  # type: ignore[union-attr]
+        for i, (part, wanted) in enumerate(zip(parts, grads, strict=True)):
+            set_random_state(generators[i], pixels.device)
+            with self._exchange_after(last=i == k - 1):
                 torch.autograd.backward(self.parallel(*part), wanted)
         return terms
 

@@ -75,6 +75,14 @@ class Window:
         """Mean over the steps."""
         return self.sums[name] / self.sums["steps"]
 
+    def means(self, prefix: str) -> dict[str, float]:
+        """Means over the steps of all whose name starts with `prefix`, without it."""
+        return {
+            name.removeprefix(prefix): value / self.sums["steps"]
+            for name, value in self.sums.items()
+            if name.startswith(prefix)
+        }
+
     def total(self, prefix: str) -> dict[str, int]:
         """Counts whose name starts with `prefix`, without it."""
         return {

@@ -16,12 +16,14 @@ from geomclip.data.sources import load
 from geomclip.data.splits import Splits
 from geomclip.data.stream import Share, open_stream
 from geomclip.data.tokenizer import Tokenizer
-from geomclip.errors import Interrupted
+from geomclip.errors import Interrupted, RequestError
+from geomclip.geometry import Geometry
 from geomclip.model import ContrastiveModel, build_model
 from geomclip.train import run
 from geomclip.train.card import model_card
 from geomclip.train.checkpoint import Progress
 from geomclip.train.config import TrainConfig
+from geomclip.train.criterion import Criterion
 from geomclip.train.failures import diverged, is_finite, saving, step_errors
 from geomclip.train.gradients import Gradients
 from geomclip.train.interrupt import stop_requests
@@ -29,8 +31,10 @@ from geomclip.train.journal import Journal
 from geomclip.train.log import Clock, Window, read_metrics
 from geomclip.train.optim import build_optimizer, set_lr
 from geomclip.train.root import update_root
+from geomclip.train.samples import NOTHING, Samples
 from geomclip.train.schedule import lr_factor
 from geomclip.train.setup import find_tokenizer, reproducible, seed_step
+from geomclip.train.streaks import Streaks
 from geomclip.train.telemetry import count_far, describe, describe_cones
 from geomclip.train.world import World, joined
 
@@ -106,14 +110,19 @@ def _train(
     tokenizer = world.share(lambda: find_tokenizer(config, out, splits))
     stream = open_stream(config, splits, tokenizer, share=Share(world.rank, world.size))
     model = build_model(config, tokenizer).to(world.device).train()
-    geometry, parameters = model.geometry, list(model.parameters())
-    optimizer = build_optimizer(model, geometry, config)
+    geometry = model.geometry
+    samples, criterion = build_losses(config, geometry, splits, tokenizer)
+    criterion = criterion.to(world.device)
+    parameters = [*model.parameters(), *criterion.parameters()]
+    optimizer = build_optimizer(model, geometry, config, criterion)
     journal = Journal(config, out, world, progress)
     at = journal.begin(model, optimizer, tokenizer)
     if at.step:
         stream.load_state_dict(at.data)
-    gradients = Gradients(model, config, world)
+        criterion.load_state_dict(at.losses)
+    gradients = Gradients(model, config, world, criterion)
     window, clock = Window(at.window), Clock(at.step, at.seconds, at.cpu_seconds)
+    streaks = Streaks(at.streaks)
     stops = stop_requests(patient=world.size > 1)
 
     with closing(journal), closing(stream), stops as stop:
@@ -121,8 +130,11 @@ def _train(
             set_lr(optimizer, lr_factor(at.step, config.steps, config.warmup))
             seed_step(config.seed, at.step, world.rank)
             batch = stream.next()
+            known = (
+                samples.known(batch.index, criterion.needs, world.device) if samples else NOTHING
+            )
             with step_errors(config, out, at.step + 1):
-                terms = gradients(batch.pixels, batch.ids, at.step)
+                terms = gradients(batch.pixels, batch.ids, at.step, known)
             loss, contrastive = terms.loss.item(), terms.contrastive.item()
             norm = clip_grad_norm_(parameters, config.clip_norm or math.inf).item()
             (far,) = world.total(count_far(geometry, terms.image, terms.text))
@@ -134,16 +146,21 @@ def _train(
             due = (at.step + 1) % config.log_every == 0 or at.step + 1 in (1, config.steps)
             extra = world.mean(describe_cones(config, geometry, terms, at.step)) if due else {}
             optimizer.step()
+            criterion.commit_()
             touched = geometry.apply_bounds_()
             at.step += 1
             window.add(
                 {"loss": loss, "contrastive": contrastive, "grad_norm": norm, "far": far}
                 | {f"bound/{name}": 1.0 for name in touched}
+                | {f"loss/{name}": value for name, value in terms.parts.items()}
             )
+            streaks.step(geometry, contrastive, criterion.chance())
             if due:
+                streaks.line(extra, at.step)
                 window.count("data/", world.collect(stream.take_counts()))
                 extra["lr"] = optimizer.param_groups[0]["lr"]
-                journal.write(describe(config, at.step, window, geometry, clock) | extra)
+                record = describe(config, at.step, window, geometry, clock, criterion)
+                journal.write(record | extra | streaks.record())
                 window.clear()
 
             asked = world.first(stop.signal) if at.step < config.steps else ""
@@ -155,6 +172,7 @@ def _train(
                 window.count("data/", world.collect(stream.take_counts()))
                 at.seconds, at.cpu_seconds = clock.seconds(), clock.cpu_seconds()
                 at.window, at.data = window.sums, stream.state_dict()
+                at.losses, at.streaks = criterion.state_dict(), streaks.counts
                 path = journal.save(model, optimizer, at)
             if asked:
                 raise Interrupted(
@@ -163,6 +181,30 @@ def _train(
                 )
     summary = world.share(lambda: _finish(config, out, splits, model, tokenizer, at))
     return TrainResult(out, **summary)
+
+
+def build_losses(
+    config: TrainConfig, geometry: Geometry, splits: Splits, tokenizer: Tokenizer
+) -> tuple[Samples | None, Criterion]:
+    """What the losses ask about the data, None where they ask nothing, and the losses.
+
+    Raises RequestError where the data are streamed, or have no label paths that a loss asks for.
+    """
+    if not Criterion.needed(config):
+        return None, Criterion(config, geometry)
+    if splits.streamed:
+        raise RequestError(
+            f"{splits.name} is streamed, and its batches tell neither label paths nor items, which "
+            f"--loss.contrastive {config.loss.contrastive} or --loss.chains asks for",
+            "Choose other losses, or data small enough to be held in memory.",
+        )
+    samples = Samples(splits.train, tokenizer, config.model.text.context_length)
+    if config.loss.contrastive == "supcon":
+        levels = len(config.loss.levels)
+        samples.check_labels(levels, f"--loss.levels with {levels} weights")
+    if config.loss.chains > 0:
+        samples.check_labels(1, "--loss.chains")
+    return samples, Criterion(config, geometry, samples.items)
 
 
 def _finish(

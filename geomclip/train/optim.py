@@ -10,9 +10,10 @@ from geomclip.train.config import TrainConfig
 
 
 def parameter_groups(
-    model: nn.Module, geometry: Geometry, config: TrainConfig
+    model: nn.Module, geometry: Geometry, config: TrainConfig, criterion: nn.Module | None = None
 ) -> list[dict[str, Any]]:
-    """Three groups, each with its `peak_lr`: decayed, not decayed, and the geometry's scalars.
+    """Three groups, each with its `peak_lr`: decayed, not decayed, and the scalars of the geometry
+    and of the criterion (the sigmoid loss's bias).
 
     Matrices and kernels (ndim >= 2) are decayed; norms, biases and class embeddings (ndim < 2) are
     not, as in open_clip. `logit_scale`, `log_c` and `log_alpha` have a learning rate of their own
@@ -20,6 +21,7 @@ def parameter_groups(
     are left out.
     """
     scalars = [p for p in geometry.scalar_parameters() if p.requires_grad]
+    scalars += [] if criterion is None else list(criterion.parameters())
     taken = {id(p) for p in geometry.scalar_parameters()}
     named = [(n, p) for n, p in model.named_parameters() if p.requires_grad and id(p) not in taken]
     groups: list[tuple[str, list[nn.Parameter], float, float]] = [
@@ -35,10 +37,10 @@ def parameter_groups(
 
 
 def build_optimizer(
-    model: nn.Module, geometry: Geometry, config: TrainConfig
+    model: nn.Module, geometry: Geometry, config: TrainConfig, criterion: nn.Module | None = None
 ) -> torch.optim.Optimizer:
     """AdamW (Loshchilov & Hutter 2019) over `parameter_groups`; fused where the device has it."""
-    groups = parameter_groups(model, geometry, config)
+    groups = parameter_groups(model, geometry, config, criterion)
     try:
         return torch.optim.AdamW(groups, betas=config.betas, eps=config.eps, fused=True)
     except RuntimeError:  # torch names the devices that have it, in words

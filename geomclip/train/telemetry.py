@@ -1,6 +1,5 @@
 """What a line of metrics.jsonl tells about a step."""
 
-import math
 from typing import Any
 
 import torch
@@ -9,6 +8,7 @@ from torch import Tensor
 from geomclip.geometry import Geometry
 from geomclip.losses import cone_statistics, entailment_loss
 from geomclip.train.config import TrainConfig
+from geomclip.train.criterion import Criterion
 from geomclip.train.log import Clock, Window
 from geomclip.train.objective import Terms
 from geomclip.train.schedule import entailment_schedule
@@ -17,22 +17,24 @@ from manifolds import Manifold, Product
 # Beyond this many units of curvature radius even float64 loses the digits of a distance.
 FAR = 40.0
 
-# A loss that is not below chance after so many steps is worth a warning.
-FLAT_AFTER = 200
-
 
 def describe(
-    config: TrainConfig, step: int, window: Window, geometry: Geometry, clock: Clock
+    config: TrainConfig,
+    step: int,
+    window: Window,
+    geometry: Geometry,
+    clock: Clock,
+    criterion: Criterion,
 ) -> dict[str, Any]:
     """A line of metrics.jsonl: means over the steps since the last, scalars as they are now."""
-    chance = math.log(config.batch_size)
     return {
         "step": step,
         "loss": window.mean("loss"),
         "contrastive": window.mean("contrastive"),
-        "chance": chance,
-        "flat": step >= FLAT_AFTER and window.mean("contrastive") >= chance,
+        "chance": criterion.chance(),
+        **({"losses": parts} if (parts := window.means("loss/")) else {}),
         **geometry.scalars(),
+        **criterion.scalars(),
         "at_bound": geometry.at_bound(),
         "bounds": window.total("bound/"),
         "far": window.total("far").get("", 0),
@@ -61,7 +63,10 @@ def describe_cones(
         "entailment": loss.item(),
         "satisfied": statistics.satisfied,
         "aperture": statistics.aperture,
+        "exterior_angle": statistics.angle,
         "saturated": statistics.saturated,
+        "radius_text": geometry.manifold.dist0(terms.text).mean().item(),
+        "radius_image": geometry.manifold.dist0(terms.image).mean().item(),
         **schedule,
     }
 

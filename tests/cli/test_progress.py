@@ -83,17 +83,26 @@ def test_a_run_that_was_trained_before_is_not_shown_as_waiting():
     assert "euclip" in euclip and "waiting" in euclip
 
 
-def test_flat_loss_and_bounds_are_told_once_even_when_quiet():
+def test_what_stands_still_is_told_once_even_when_quiet():
     output, text = screen(quiet=True)
     with RunProgress(output) as view:
+        view(event("meru", 190, 400, stuck={}, at_bound={"c": "lower"}))
         for step in (200, 210):
-            view(event("meru", step, 400, flat=True, at_bound={"c": "lower"}))
-        view(event("meru", 220, 400, at_bound={"c": "lower", "logit_scale": "upper"}))
+            stuck = {"c": step, "contrastive": step}
+            view(event("meru", step, 400, contrastive=4.85, stuck=stuck, at_bound={"c": "lower"}))
+        stuck = {"c": 220, "logit_scale": 201, "cones": 205}
+        bounds = {"c": "lower", "logit_scale": "upper"}
+        view(event("meru", 220, 400, stuck=stuck, at_bound=bounds, saturated=0.75))
+        view(event("euclip", 200, 400, stuck={"cones": 200}, saturated=1.0))
     lines = text.getvalue().splitlines()
+    collapse = "(cone collapse), which order nothing; try a smaller --min-radius, or --c-min"
     assert lines == [
-        "warning: meru: c is at its lower bound at step 200",
-        "warning: meru: after 200 steps the loss 3.250 is not below chance 4.852; try another --lr",
-        "warning: meru: logit_scale is at its upper bound at step 220",
+        "warning: meru: c has been at its lower bound for 200 steps",
+        "warning: meru: for 200 steps the contrastive loss 4.850 has not been below chance 4.852; "
+        "try another --lr",
+        "warning: meru: logit_scale has been at its upper bound for 201 steps",
+        f"warning: meru: for 205 steps 75% of the texts' cones have been half-spaces {collapse}",
+        f"warning: euclip: for 200 steps 100% of the texts' cones have been half-spaces {collapse}",
     ]
 
 

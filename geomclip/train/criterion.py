@@ -1,0 +1,90 @@
+"""The losses that a configuration asks for, what they learn of their own, and their chance line."""
+
+import math
+
+from torch import Tensor, nn
+
+from geomclip.geometry import Geometry
+from geomclip.losses import IndividualTemperatures, SigmoidBias
+from geomclip.losses.table import LOSSES, Call, Loss, Sample
+from geomclip.train.config import TrainConfig
+
+TERMS = tuple(name for name, row in LOSSES.items() if row.term and not row.contrastive)
+
+
+class Criterion(nn.Module):
+    """Rows of `LOSSES` with their weights; their parameters and buffers are this module's.
+
+    Args:
+        items: of the training data, for losses that keep something for each.
+    """
+
+    def __init__(self, config: TrainConfig, geometry: Geometry, items: int = 0) -> None:
+        super().__init__()
+        self.options = config.loss
+        self.pairs = config.batch_size
+        self.needs = self.needed(config)
+        self.weights = _weights(config)
+        """Of the terms beside the contrastive loss and MERU's entailment, which has a schedule."""
+        self.states = nn.ModuleDict()
+        for name in (config.loss.contrastive, *self.weights):
+            if (make := LOSSES[name].state) is not None:
+                self.states[name] = make(config.loss, geometry, self.pairs, items)
+
+    @property
+    def contrastive(self) -> str:
+        """The row that the run minimises by itself."""
+        return self.options.contrastive
+
+    @staticmethod
+    def needed(config: TrainConfig) -> set[str]:
+        """Fields of `Sample` that a configuration's losses ask for beside points of pairs."""
+        names = [config.loss.contrastive, *_weights(config)]
+        return {need for name in names for need in LOSSES[name].needs}
+
+    def value(self, name: str, geometry: Geometry, sample: Sample, min_radius: float) -> Tensor:
+        """A row's loss of a sample, 0-dim, without its weight."""
+        row: Loss = LOSSES[name]
+        assert row.term is not None
+        return row.term(Call(geometry, sample, self.options, min_radius, self._state(name)))
+
+    def commit_(self) -> None:
+        """Take over what losses keep from batch to batch; call it after the optimizer's step."""
+        if (temperatures := self._temperatures) is not None:
+            temperatures.commit_()
+
+    def chance(self) -> float:
+        """The contrastive loss of a model that tells nothing from anything, for whole batches."""
+        n = self.pairs
+        if self.contrastive == "sigmoid":  # every pair answered with its share 1/n
+            return math.log(n) + (n - 1) * math.log(n / (n - 1)) if n > 1 else 0.0
+        if (temperatures := self._temperatures) is not None:
+            # All scores equal: rho times the temperatures, of both sides.
+            return temperatures.rho * temperatures.temperature.mean(1).sum().item()
+        return math.log(n)
+
+    def scalars(self) -> dict[str, float]:
+        """What the losses have learned, for the log; temperatures are means over samples seen."""
+        if isinstance(bias := self._state("sigmoid"), SigmoidBias):
+            return {"sigmoid_bias": bias.value.item()}
+        found: dict[str, float] = {}
+        if (temperatures := self._temperatures) is not None and temperatures.seen.any():
+            seen = temperatures.temperature[:, temperatures.seen]
+            for modality, tau in zip(("image", "text"), seen, strict=True):
+                found[f"tau_{modality}"] = tau.mean().item()
+                at_min = (tau <= temperatures.tau_min).double().mean()
+                found[f"tau_{modality}_at_min"] = at_min.item()
+        return found
+
+    @property
+    def _temperatures(self) -> IndividualTemperatures | None:
+        state = self._state("individual")
+        return state if isinstance(state, IndividualTemperatures) else None
+
+    def _state(self, name: str) -> nn.Module | None:
+        return self.states[name] if name in self.states else None
+
+
+def _weights(config: TrainConfig) -> dict[str, float]:
+    weights = {name: getattr(config.loss, name) for name in TERMS if name != "entailment"}
+    return {name: weight for name, weight in weights.items() if weight > 0}
