@@ -207,7 +207,7 @@ def backward(
         return v_x.zero_(), v_y, 0.0
     ready = prepare(library, kind, x, y, c)
     left, right = ready.scaled
-    grad, distances = _rows(grad), _rows(distances)
+    distances = _rows(distances)
     bands = _bands(library, n, m, BACKWARD_BAND)
     weights = empty(library, bands[0].stop, m)
     sums = x.new_zeros(2 * n + 2 * m + 1, dtype=torch.float64).split([n, n, m, m, 1])
@@ -215,7 +215,7 @@ def backward(
     problem = ctypes.byref(ready.problem)
     for rows in bands:
         size = rows.stop - rows.start
-        part, of = weights[:size], grad[rows]
+        part, of = weights[:size], _rows(grad[rows])  # of a sum: one number, expanded
         close = weights_of(ready, rows.start, distances[rows], of, part, sums, need[2])
         if library.grid or close > 0:  # on a grid, looking would mean waiting
             # Pulls first, then the products are added: the marks of close pairs must be gone.
