@@ -124,6 +124,18 @@ def test_is_the_plain_formula_in_float64(name: str, score: str) -> None:
     check(name, score, x, y, dtype=torch.float64, eps=1e-13)
 
 
+@pytest.mark.parametrize("d", [1, 2, 33, 4096])
+@pytest.mark.parametrize("name", ["euclidean", "sphere", "lorentz", "poincare"])
+def test_any_dimension_and_ragged_sizes(name: str, d: int, path: str) -> None:
+    if name == "sphere" and d == 1:
+        pytest.skip("two points")
+    torch.manual_seed(0)
+    m = build(name, torch.float64)
+    for n, columns in ((1, 7), (17, 1), (19, 29)):
+        x, y = cloud(m, n, d, 1 / math.sqrt(d)), cloud(m, columns, d, 1 / math.sqrt(d))
+        check(name, "-dist", x, y, softplus=n == 17)
+
+
 @pytest.mark.parametrize("offset", [0, 5, -7, 30, 100])
 @pytest.mark.parametrize("softplus", [False, True])
 def test_partners_may_lie_anywhere(offset: int, softplus: bool, path: str) -> None:
