@@ -84,9 +84,10 @@ def augment(
     Args:
         flippable: (n,) bool, pictures that keep their meaning when mirrored; all when None.
     """
-    rgba = images.float() / 255
+    # In place where it can be: memory for a batch is new pages at every step.
+    rgba = images.float().div_(255)
     # Premultiplied colour, so that interpolation doesn't bleed the colour of transparent pixels in.
-    rgba = torch.cat([rgba[:, :3] * rgba[:, 3:], rgba[:, 3:]], dim=1)
+    rgba[:, :3].mul_(rgba[:, 3:])
 
     mirror = torch.where(draws.mirror, -1.0, 1.0)
     if flippable is not None:
@@ -106,15 +107,13 @@ def augment(
     # Opaque photographs would show the background only as borders: they get it all the same,
     # as letterboxed pictures do.
     background = torch.where(draws.white, torch.ones_like(draws.colour), draws.colour)
-    rgb = rgba[:, :3] + (1 - rgba[:, 3:]) * background[:, :, None, None]
+    rgb = ((1 - rgba[:, 3:]) * background[:, :, None, None]).add_(rgba[:, :3])
 
     gray = (rgb * torch.tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
-    rgb = gray + (rgb - gray) * draws.saturation
+    rgb.sub_(gray).mul_(draws.saturation).add_(gray)
     mean = gray.mean((2, 3), keepdim=True)
-    rgb = mean + (rgb - mean) * draws.contrast
-    rgb = rgb * draws.brightness
-    rgb = rgb + draws.channels
-    return rgb.clamp(0, 1)
+    rgb.sub_(mean).mul_(draws.contrast).add_(mean)
+    return rgb.mul_(draws.brightness).add_(draws.channels).clamp_(0, 1)
 
 
 def mirror_safe(texts: list[tuple[str, ...]], paths: list[tuple[str, ...]]) -> Tensor:
