@@ -16,6 +16,7 @@ from geomclip.cli.progress import RunProgress, clock_time, counting
 from geomclip.errors import RequestError
 from geomclip.names import CHOICES, known
 from geomclip.train.config import TrainConfig, from_toml, recipe
+from geomclip.train.overfit import overfit_settings, verdict
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,10 @@ def run(argv: list[str]) -> int:
         f"{result.step} steps in {clock_time(result.seconds)}, loss {last['loss']:.3f} "
         f"(chance {last['chance']:.2f}), {result.parameters:,} parameters"
     )
-    output.note(f"Next: geomclip evaluate {out}")
+    if options.settings.overfit:
+        output.note(verdict(last["contrastive"], last["chance"], options.settings.overfit))
+    else:
+        output.note(f"Next: geomclip evaluate {out}")
     output.result(result.to_dict(), str(out))
     return 0
 
@@ -58,7 +62,8 @@ def parse_options(argv: list[str]) -> TrainOptions:
     default = TrainOptions(settings=base_config(argv))
     options = parse(TrainOptions, argv, prog="geomclip train", default=default)
     data = guard_pipes(options.settings.data, argv)
-    return replace(options, settings=replace(options.settings, data=data))
+    settings = overfit_settings(replace(options.settings, data=data))
+    return replace(options, settings=settings)
 
 
 def base_config(argv: list[str]) -> TrainConfig:

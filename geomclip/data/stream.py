@@ -91,7 +91,11 @@ def open_stream(
     """
     from geomclip.data.batches import Batches
     from geomclip.data.sharded import ShardedStream
+    from geomclip.train.overfit import overfit_pairs
 
+    if config.overfit:
+        pairs = overfit_pairs(splits.train, config.overfit)
+        return Batches(pairs, config, tokenizer, templates=(), share=share)
     if splits.streamed:
         return ShardedStream(config, splits, tokenizer, share=share)
     return Batches(

@@ -136,6 +136,9 @@ class TrainConfig:
     """Optimizer steps."""
     batch_size: int = 128
     """Pairs a step, over all processes."""
+    overfit: int = 0
+    """Train on so many pairs alone, all of them at every step, each with its first caption and no
+    augmentation: a check that the loss can fall to 0. It sets batch_size, captions and augment."""
     accumulate: int = 1
     """Parts that a process computes its pairs in, for less memory; the step is that of the whole
     batch (cached embeddings, about 4/3 of the work)."""
@@ -213,7 +216,14 @@ class TrainConfig:
                 raise RequestError(
                     f"{name} must be positive, got {value}", f"Give --{name.replace('_', '-')} > 0."
                 )
-        for name in ("entailment", "weight_decay", "clip_norm", "min_radius", "scalar_lr"):
+        for name in (
+            "overfit",
+            "entailment",
+            "weight_decay",
+            "clip_norm",
+            "min_radius",
+            "scalar_lr",
+        ):
             value = getattr(self, name)
             if not value >= 0:
                 raise RequestError(

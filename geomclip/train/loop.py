@@ -30,6 +30,7 @@ from geomclip.train.interrupt import stop_requests
 from geomclip.train.journal import Journal
 from geomclip.train.log import Clock, Window, read_metrics
 from geomclip.train.optim import build_optimizer, set_lr
+from geomclip.train.overfit import overfit_settings
 from geomclip.train.root import update_root
 from geomclip.train.samples import NOTHING, Samples
 from geomclip.train.schedule import lr_factor
@@ -88,7 +89,7 @@ def train(
         Interrupted: SIGINT or SIGTERM came to any process; the step was finished and saved.
         FailedElsewhere: another process failed first, and raises what happened.
     """
-    out = Path(out)
+    out, config = Path(out), overfit_settings(config)
     with joined(config.device) as world:
         config.pairs(world.size)
         world.share(lambda: run.check_folder(out, config, resume=resume))
