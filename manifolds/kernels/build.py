@@ -308,22 +308,39 @@ def cached(
     Raises:
         BuildError: it can't be made, or the cache folder can't be used.
     """
-    key = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:16]
+    key = f"{name}-{hashlib.sha256(chr(10).join(identity).encode()).hexdigest()[:16]}"
     folder = folder or cache_folder()
-    target = folder / f"{name}-{key}{suffix()}"
-    if target.is_file():
-        return Built(target, version, 0.0)
     start = time.monotonic()
     try:
+        found = whole(folder, key)
+        if found is not None:
+            return Built(found, version, 0.0)
         folder.mkdir(parents=True, exist_ok=True)
-        with locked(folder / f"{name}-{key}.lock"):
-            if not target.is_file():
+        with locked(folder / f"{key}.lock"):
+            found = whole(folder, key)
+            if found is None:
                 with tempfile.TemporaryDirectory(dir=folder) as work:
-                    made = Path(work) / target.name
+                    made = Path(work) / f"made{suffix()}"
                     make(made, Path(work))
-                    os.replace(made, target)
+                    found = folder / f"{key}-{content_hash(made)}{suffix()}"
+                    os.replace(made, found)
     except OSError as error:
         raise BuildError(
             f"cache folder {folder} is not usable ({error}); set MANIFOLDS_CACHE"
         ) from error
-    return Built(target, version, time.monotonic() - start)
+    return Built(found, version, time.monotonic() - start)
+
+
+def content_hash(path: Path) -> str:
+    """Hash of a file's bytes."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def whole(folder: Path, key: str) -> Path | None:
+    """The library of a key whose bytes are those its name says: to load a damaged one can end the
+    process.
+    """
+    for path in sorted(folder.glob(f"{key}-*{suffix()}")):
+        if path.stem.rpartition("-")[2] == content_hash(path):
+            return path
+    return None

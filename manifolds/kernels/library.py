@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from manifolds.kernels import build
 from manifolds.kernels.build import BuildError, Built, build_cpp
 
 ABI_VERSION = 2
@@ -138,9 +139,12 @@ def open_library(built: Built, *, grid: bool = False) -> Library:
 
 
 def _open_any() -> Library:
+    built = build_cpp()
     try:
-        return open_library(build_cpp())
+        return open_library(built)
     except BuildError:
+        if built.path.parent != build.BUNDLED:
+            raise
         # A wheel from elsewhere may carry a library that does not load here.
         return open_library(build_cpp(prebuilt=False))
 

@@ -2,6 +2,8 @@
 
 import os
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -52,6 +54,65 @@ def test_another_source_is_another_library(small):
 
 
 @needs_compiler
+def test_processes_that_start_together_build_once(small, tmp_path):
+    """Compilers that take a second leave a mark each: however many wait, one builds."""
+    compiler, calls = build.find_compiler(), tmp_path / "calls"
+    fake = tmp_path / "slow-g++"
+    fake.write_text(
+        f'#!/bin/sh\n[ "$1" = --version ] || {{ echo $$ >> {calls}; sleep 1; }}\n'
+        f'exec {compiler.command} "$@"\n'
+    )
+    fake.chmod(0o755)
+    program = (
+        "import importlib.util, pathlib, sys\n"
+        f"spec = importlib.util.spec_from_file_location('build', {build.__file__!r})\n"
+        "build = sys.modules['build'] = importlib.util.module_from_spec(spec)\n"
+        "spec.loader.exec_module(build)\n"
+        f"build.CSRC = pathlib.Path({str(small)!r})\n"
+        "print(build.build_cpp(prebuilt=False).path)\n"
+    )
+    environment = os.environ | {"CXX": str(fake)}
+    command = [sys.executable, "-c", program]
+    both = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    found = {process.communicate(timeout=300)[0] for process in both}
+    assert len(found) == 1 and Path(found.pop().strip()).is_file()
+    assert len(calls.read_text().split()) == 2  # one source, one link
+
+
+@needs_compiler
+@pytest.mark.parametrize("damage", ["empty", "cut", "overwritten"])
+def test_a_damaged_library_is_built_again(small, damage):
+    """Loading a shorter one would end the process with a bus error."""
+    made = build.build_cpp()
+    good = made.path.read_bytes()
+    half = len(good) // 2
+    bad = {"empty": b"", "cut": good[:half], "overwritten": good[:half] + b"\0" * half}[damage]
+    made.path.write_bytes(bad)
+    again = build.build_cpp()
+    assert again.seconds > 0 and again.path.read_bytes() != bad
+    assert library.open_library(again).isa
+    assert build.build_cpp().seconds == 0
+
+
+@needs_compiler
+def test_a_cache_that_has_the_library_is_only_read(small):
+    made = build.build_cpp()
+    folder = made.path.parent
+    for path in folder.glob("*.lock"):
+        path.unlink()
+    folder.chmod(0o555)
+    before = {path: path.stat().st_mtime_ns for path in (folder, *folder.iterdir())}
+    try:
+        assert build.build_cpp().path == made.path
+    finally:
+        folder.chmod(0o755)
+    assert before == {path: path.stat().st_mtime_ns for path in (folder, *folder.iterdir())}
+
+
+@needs_compiler
 def test_threads_that_start_together_build_once(small, monkeypatch):
     calls, results = [], []
     compile_cpp = build.compile_cpp
@@ -78,11 +139,22 @@ def test_a_bundled_library_needs_no_compiler(small, monkeypatch):
 
 
 @needs_compiler
-def test_a_source_that_does_not_compile_says_so(small, fresh):
+def test_a_bundled_library_that_does_not_load_is_built_here(small, fresh):
+    ready = build.bundled("cpp", sorted(small.glob("*.cpp")))
+    ready.parent.mkdir()
+    ready.write_bytes(b"from another machine")
+    assert library.load().built.path.parent == build.cache_folder()
+
+
+@needs_compiler
+def test_a_source_that_does_not_compile_says_so(small, fresh, monkeypatch):
     (small / "broken.cpp").write_text("int f( { return 1; }\n")
     with pytest.raises(build.BuildError, match=r"failed: .*broken\.cpp:1"):
         build.build_cpp()
+    calls, compile_cpp = [], build.compile_cpp
+    monkeypatch.setattr(build, "compile_cpp", lambda *a: (calls.append(1), compile_cpp(*a)))
     assert library.load() is None and "broken.cpp" in library.missing()
+    assert len(calls) == 1  # it would not get better
 
 
 @needs_compiler
