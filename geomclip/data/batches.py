@@ -93,7 +93,7 @@ class Batches:
         index = torch.from_numpy(whole[self.rows])
         pixels = augment(self.corpus.images[index], draws, flippable=self.flippable[index])
         ids = self.tokenizer(captions[self.rows], self.config.model.text.context_length)
-        return Batch(pixels, ids, index)
+        return Batch(pixels, ids, index, [self.corpus.paths[row] for row in index.tolist()])
 
     def state_dict(self) -> dict[str, Any]:
         """The position: nothing else is carried from step to step."""

@@ -206,7 +206,7 @@ class LaneBatches(IterableDataset[Part]):
             torch.stack(pictures), Draws.cat(draws), flippable=mirror_safe(texts, paths)
         )
         ids = self.tokenizer(captions, self.config.model.text.context_length)
-        part.batch = Batch(pixels, ids, torch.tensor(index))
+        part.batch = Batch(pixels, ids, torch.tensor(index), paths)
         return part
 
 

@@ -124,7 +124,8 @@ class ShardedStream:
         self.position += 1
         batches = [part.batch for part in parts if part.batch is not None]
         names = ("pixels", "ids", "index")
-        return Batch(**{n: torch.cat([getattr(b, n) for b in batches]) for n in names})
+        tensors = {n: torch.cat([getattr(b, n) for b in batches]) for n in names}
+        return Batch(**tensors, paths=[path for b in batches for path in b.paths])
 
     def state_dict(self) -> dict[str, Any]:
         """Position, records taken by each lane from each source, and what they were counted in."""

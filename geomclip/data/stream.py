@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Batch:
-    """Pairs of pixels and token ids, and which records of the data they are."""
+    """Pairs of pixels and token ids, which records of the data they are, and their label paths."""
 
     pixels: Float[Tensor, "n 3 s s"]
     ids: Int[Tensor, "n l"]
     index: Int[Tensor, "n"]
+    paths: list[tuple[str, ...]]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from geomclip.data.sources import load
 from geomclip.data.splits import Splits
 from geomclip.data.stream import Share, open_stream
 from geomclip.data.tokenizer import Tokenizer
-from geomclip.errors import Interrupted, RequestError
+from geomclip.errors import Interrupted
 from geomclip.geometry import Geometry
 from geomclip.model import ContrastiveModel, build_model
 from geomclip.train import run
@@ -131,9 +131,7 @@ def _train(
             set_lr(optimizer, lr_factor(at.step, config.steps, config.warmup))
             seed_step(config.seed, at.step, world.rank)
             batch = stream.next()
-            known = (
-                samples.known(batch.index, criterion.needs, world.device) if samples else NOTHING
-            )
+            known = samples.known(batch, world.device) if samples else NOTHING
             with step_errors(config, out, at.step + 1):
                 terms = gradients(batch.pixels, batch.ids, at.step, known)
             loss, contrastive = terms.loss.item(), terms.contrastive.item()
@@ -189,22 +187,13 @@ def build_losses(
 ) -> tuple[Samples | None, Criterion]:
     """What the losses ask about the data, None where they ask nothing, and the losses.
 
-    Raises RequestError where the data are streamed, or have no label paths that a loss asks for.
+    Raises RequestError where the data can't tell what a loss asks for.
     """
-    if not Criterion.needed(config):
+    needs = Criterion.needed(config)
+    if not needs:
         return None, Criterion(config, geometry)
-    if splits.streamed:
-        raise RequestError(
-            f"{splits.name} is streamed, and its batches tell neither label paths nor items, which "
-            f"--loss.contrastive {config.loss.contrastive} or --loss.chains asks for",
-            "Choose other losses, or data small enough to be held in memory.",
-        )
-    samples = Samples(splits.train, tokenizer, config.model.text.context_length)
-    if config.loss.contrastive == "supcon":
-        levels = len(config.loss.levels)
-        samples.check_labels(levels, f"--loss.levels with {levels} weights")
-    if config.loss.chains > 0:
-        samples.check_labels(1, "--loss.chains")
+    length, levels = config.model.text.context_length, len(config.loss.levels)
+    samples = Samples(splits, tokenizer, length, needs=needs, levels=levels)
     return samples, Criterion(config, geometry, samples.items)
 
 

@@ -1,14 +1,19 @@
 """What losses ask about the pictures of a batch beyond their pairs: items and label paths."""
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from geomclip.data.record import Corpus
+from geomclip.data.splits import Splits
+from geomclip.data.stream import Batch
 from geomclip.data.tokenizer import Tokenizer
 from geomclip.errors import RequestError
+
+Path = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,7 @@ class Known:
     """Label of each at each level, -1 after its path's end."""
     tokens: Int[Tensor, "m t"] | None = None
     """Token ids of the distinct labels."""
-    chains: Int[Tensor, "n l"] | None = None
+    chains: Int[Tensor, "n k"] | None = None
     """Rows of `tokens` that the paths go through, -1 after their end."""
 
 
@@ -29,63 +34,84 @@ NOTHING = Known()
 
 
 class Samples:
-    """Numbers for the items and the labels of a corpus.
+    """Numbers for the items and the labels of a run's data.
 
     Two labels are the same where their whole paths up to them are: "other" under "fruit" is not
-    "other" under "tools".
+    "other" under "tools". A label's number is a hash, the same in every process and stream.
+
+    Args:
+        needs: fields of `losses.table.Sample` that the losses of the run ask for.
+        levels: how many levels of labels they ask for.
+
+    Raises:
+        RequestError: items are asked for of data that are streamed, or label paths of data without.
     """
 
-    def __init__(self, corpus: Corpus, tokenizer: Tokenizer, context_length: int) -> None:
+    def __init__(
+        self,
+        splits: Splits,
+        tokenizer: Tokenizer,
+        context_length: int,
+        *,
+        needs: set[str],
+        levels: int = 1,
+    ) -> None:
+        self.needs, self.levels = needs, levels
+        self.tokenizer, self.context_length = tokenizer, context_length
+        self._numbers: dict[Path, int] = {}
         items: dict[str, int] = {}
-        rows = [items.setdefault(item, len(items)) for item in corpus.ids]
+        rows = [items.setdefault(item, len(items)) for item in splits.train.ids]
         self.items = len(items)
         """Number of items."""
-        self._ids = torch.tensor(rows)
-        nodes: dict[tuple[str, ...], int] = {}
-        paths = [
-            [nodes.setdefault(path[: k + 1], len(nodes)) for k in range(len(path))]
-            for path in corpus.paths
-        ]
-        self.depth = max(map(len, paths), default=0)
-        """Levels of the longest label path."""
-        self._labels = torch.tensor(
-            [path + [-1] * (self.depth - len(path)) for path in paths], dtype=torch.int64
-        ).reshape(len(paths), self.depth)
-        self._texts = [path[-1] for path in nodes]
-        self.tokenizer = tokenizer
-        self.context_length = context_length
+        self._rows = torch.tensor(rows)
+        if "ids" in needs and splits.streamed:
+            raise RequestError(
+                f"{splits.name} is streamed, and its records have no numbers under which a loss "
+                "could keep something",
+                "Choose another --loss.contrastive, or data small enough to be held in memory.",
+            )
+        depth = max(map(len, splits.train.paths), default=0)
+        for need, least in (("labels", levels), ("chains", 1)):
+            if need in needs and depth < least:
+                raise RequestError(
+                    f"the losses ask for label paths of at least {least} levels; those of "
+                    f"{splits.name} have {depth}",
+                    "Name the columns of the path with --data.label-columns, or take other losses.",
+                )
 
-    def known(self, index: Int[Tensor, "n"], needs: set[str], device: torch.device) -> Known:
-        """What losses with those needs (fields of `losses.table.Sample`) ask about rows."""
-        labels = self.labels(index)
-        tokens, chains = self.nodes(labels) if "chains" in needs else (None, None)
+    def known(self, batch: Batch, device: torch.device) -> Known:
+        """What the losses ask about a batch."""
+        tokens, chains = self.chains(batch.paths) if "chains" in self.needs else (None, None)
         return Known(
-            ids=self.ids(index).to(device) if "ids" in needs else None,
-            labels=labels.to(device) if "labels" in needs else None,
+            ids=self._rows[batch.index].to(device) if "ids" in self.needs else None,
+            labels=self.labels(batch.paths).to(device) if "labels" in self.needs else None,
             tokens=None if tokens is None else tokens.to(device),
             chains=None if chains is None else chains.to(device),
         )
 
-    def ids(self, index: Int[Tensor, "n"]) -> Int[Tensor, "n"]:
-        """Item of each row of the corpus."""
-        return self._ids[index]
+    def labels(self, paths: Sequence[Path]) -> Int[Tensor, "n l"]:
+        """Label of each picture at each level, the most general first; -1 after its path's end."""
+        return torch.tensor(
+            [
+                [self._number(path[: k + 1]) if k < len(path) else -1 for k in range(self.levels)]
+                for path in paths
+            ]
+        )
 
-    def labels(self, index: Int[Tensor, "n"]) -> Int[Tensor, "n l"]:
-        """Label of each row at each level, the most general first; -1 after a path's end."""
-        return self._labels[index]
+    def chains(self, paths: Sequence[Path]) -> tuple[Int[Tensor, "m t"], Int[Tensor, "n k"]]:
+        """Token ids of the distinct labels of the paths, and the paths as rows of them."""
+        nodes: dict[Path, int] = {}
+        rows = [
+            [nodes.setdefault(path[: k + 1], len(nodes)) for k in range(len(path))]
+            for path in paths
+        ]
+        depth = max(map(len, rows), default=0)
+        chains = torch.tensor([row + [-1] * (depth - len(row)) for row in rows], dtype=torch.int64)
+        tokens = self.tokenizer([node[-1] for node in nodes], self.context_length)
+        return tokens, chains.reshape(len(rows), depth)
 
-    def nodes(self, labels: Int[Tensor, "n l"]) -> tuple[Int[Tensor, "m t"], Int[Tensor, "n l"]]:
-        """Token ids of the distinct labels, and the labels as rows of them."""
-        found, rows = torch.unique(labels, return_inverse=True)
-        missing = int((found < 0).sum())
-        texts = [self._texts[label] for label in found[missing:].tolist()]
-        return self.tokenizer(texts, self.context_length), rows - missing
-
-    def check_labels(self, levels: int, why: str) -> None:
-        """Raises RequestError where no path reaches `levels` levels."""
-        if self.depth < levels:
-            raise RequestError(
-                f"{why} asks for label paths of at least {levels} levels; those of the data have "
-                f"{self.depth}",
-                "Name the columns of the path with --data.label-columns, or leave it out.",
-            )
+    def _number(self, label: Path) -> int:
+        if label not in self._numbers:
+            digest = hashlib.blake2b("\0".join(label).encode("utf-8"), digest_size=8).digest()
+            self._numbers[label] = int.from_bytes(digest, "big") >> 1
+        return self._numbers[label]

@@ -147,3 +147,24 @@ def test_the_folder_of_a_parquet_is_found_without_its_suffix(tmp_path):
     parquet(tmp_path / "t.parquet", [{"image": numbered(1), "caption": "x"}])
     splits, _ = read(settings(str(tmp_path), sample=5))
     assert splits.pictures == 1
+
+
+def test_label_paths_come_with_their_pictures_streamed_or_not(tmp_path):
+    rows = []
+    for i in range(48):
+        (tmp_path / f"{i}.png").write_bytes(numbered(i))
+        rows.append(
+            [f"{i}.png", f"picture {i}", "even" if i % 2 == 0 else "odd", f"tens {i // 10}"]
+        )
+    with (tmp_path / "t.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["filepath", "title", "kind", "decade"], *rows])
+    source, labels = str(tmp_path / "t.csv"), ("kind", "decade")
+    for options in ({"workers": 2}, {"stream": "never"}):
+        batches = stream(settings(source, batch_size=8, label_columns=labels, **options))
+        for _ in range(3):
+            batch = batches.next()
+            expected = [
+                ("even" if i % 2 == 0 else "odd", f"tens {i // 10}") for i in numbers(batch.pixels)
+            ]
+            assert [tuple(path[:2]) for path in batch.paths] == expected
+        batches.close()

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import shards
 import torch
 
 from geomclip.errors import Interrupted, RequestError
@@ -104,9 +105,31 @@ def test_labels_that_the_data_have_not_are_refused_before_anything_is_written(
         splits, train=dataclasses.replace(splits.train, paths=[()] * len(splits.train))
     )
     for loss in (LossConfig(contrastive="supcon"), LossConfig(chains=0.1)):
-        with pytest.raises(RequestError, match="asks for label paths of at least 1 levels"):
+        with pytest.raises(RequestError, match="ask for label paths of at least 1 levels"):
             train(small.config(geometry="meru", loss=loss), tmp_path / "run", splits=bare)
-    with pytest.raises(RequestError, match="at least 4 levels; those of the data have 3"):
+    with pytest.raises(RequestError, match="at least 4 levels; those of emoji-64 have 3"):
         loss = LossConfig(contrastive="supcon", levels=(1.0, 1.0, 1.0, 1.0))
         train(small.config(loss=loss), tmp_path / "run", splits=splits)
     assert not (tmp_path / "run").exists()
+
+
+def test_streamed_data_give_label_paths_but_no_items(
+    tmp_path: Path, small: SimpleNamespace
+) -> None:
+    rows = ["filepath,title,kind,decade"]
+    for i in range(32):
+        (tmp_path / f"{i}.png").write_bytes(shards.numbered(i))
+        rows.append(f"{i}.png,picture {i},{'odd' if i % 2 else 'even'},tens {i // 10}")
+    (tmp_path / "t.csv").write_text("\n".join(rows), encoding="utf-8")
+    config = shards.settings(
+        str(tmp_path / "t.csv"), batch_size=8, label_columns=("kind", "decade")
+    )
+    changes = {"steps": 3, "log_every": 1, "geometry": "meru"}
+    loss = LossConfig(contrastive="supcon", levels=(1.0, 1.0), chains=0.5)
+    train(dataclasses.replace(config, loss=loss, **changes), tmp_path / "run")
+    for record in read_metrics(tmp_path / "run" / "metrics.jsonl"):
+        assert record["losses"]["chains"] > 0
+        assert record["losses"]["lonely_level_1"] < 1
+    loss = LossConfig(contrastive="individual")
+    with pytest.raises(RequestError, match="is streamed, and its records have no numbers"):
+        train(dataclasses.replace(config, loss=loss, **changes), tmp_path / "other")
