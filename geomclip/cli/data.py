@@ -1,5 +1,9 @@
-"""`geomclip data check PATH`: all that is wrong with a data set, by row, at once."""
+"""`geomclip data check PATH`: all that is wrong with a data set, by row, at once.
 
+`geomclip data sizes PATH`: how many samples each shard holds.
+"""
+
+import json
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -17,23 +21,62 @@ class CheckOptions:
     """Read every row and decode every picture; exit code 2 where something is wrong."""
 
     path: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PATH")]
-    """csv/tsv, image folder, webdataset tars, COCO/Karpathy json, or `emoji`."""
+    """csv/tsv, image folder, webdataset tars, parquet, COCO/Karpathy json, or `emoji`."""
     data: DataConfig = field(default_factory=DataConfig)
     examples: int = 5
     """Rows quoted of each kind of fault."""
     common: CommonFlags = field(default_factory=Common)
 
 
+@dataclass(frozen=True)
+class SizesOptions:
+    """Count the samples of webdataset tars and print them as json, for --data.sizes: streaming
+    remote shards needs them. Local shards need none."""
+
+    path: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PATH")]
+    """Tars by brace pattern, address or pipe."""
+    allow_pipe: bool = False
+    """Allow shards named "pipe:COMMAND", which run a shell command."""
+    common: CommonFlags = field(default_factory=Common)
+
+
 def run(argv: list[str]) -> int:
-    """Parse, check, report."""
-    if not argv or argv[0] != "check":
-        if argv and argv[0] in ("-h", "--help"):
-            print("usage: geomclip data check PATH [options]")
-            return 0
-        raise RequestError(
-            f'there is no data command "{argv[0] if argv else ""}"', "geomclip data check PATH."
+    """The data command that is named first."""
+    commands = {"check": run_check, "sizes": run_sizes}
+    if argv and argv[0] in commands:
+        return commands[argv[0]](argv[1:])
+    if argv and argv[0] in ("-h", "--help"):
+        print(
+            "usage: geomclip data check PATH [options]\n       geomclip data sizes PATH [options]"
         )
-    argv = spell_out(argv[1:])
+        return 0
+    raise RequestError(
+        f'there is no data command "{argv[0] if argv else ""}"',
+        "geomclip data check PATH, or geomclip data sizes PATH.",
+    )
+
+
+def run_sizes(argv: list[str]) -> int:
+    """Parse, count, print."""
+    options = parse(SizesOptions, argv, prog="geomclip data sizes")
+    output = Output(options.common)
+
+    from geomclip.data.sources import files_of
+    from geomclip.data.streaming import count_shards
+
+    kind, shards = files_of(options.path)
+    if kind != "tar":
+        raise RequestError(f"{options.path}: {kind} has no sizes file", "Only tars need one.")
+    config = DataConfig(source=options.path, allow_pipe=options.allow_pipe)
+    with counting(output, f"counting {len(shards)} shards") as count:
+        sizes = count_shards(shards, config, progress=count)
+    output.result(sizes, json.dumps(sizes, indent=0))
+    return 0
+
+
+def run_check(argv: list[str]) -> int:
+    """Parse, check, report."""
+    argv = spell_out(argv)
     options = parse(CheckOptions, argv, prog="geomclip data check")
     if options.data.val_data:
         raise RequestError(

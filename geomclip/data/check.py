@@ -35,7 +35,7 @@ class CheckReport:
     """What a data set holds and what is wrong with it.
 
     Args:
-        format: csv, folder, tar, json or emoji.
+        format: csv, folder, tar, parquet, json or emoji.
         rows: records and faults together; rows of a table that name one picture are one record.
         good: records that can be used.
         captions: texts of the good records.

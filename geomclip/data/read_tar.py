@@ -98,18 +98,21 @@ def samples(stream: Any, *, seekable: bool, start: int = 0) -> Iterator[Sample]:
         yield current
 
 
-def count_samples(path: Path) -> tuple[int, str]:
-    """The number of samples in a tar on disk by its headers alone, and what ended the count early.
+def count_samples(shard: str, config: DataConfig) -> tuple[int, str]:
+    """The number of samples in a tar by its headers alone, and what ended the count early.
 
-    A sample that is cut off counts: it has its place in the order, and is found bad there.
+    A sample that is cut off counts: it has its place in the order, and is found bad there. Raises
+    RequestError where the shard may not, or can't, be opened at all.
     """
     count, last = 0, None
     try:
-        with path.open("rb") as stream, _open_tar(stream, seekable=True) as tar:
+        with open_shard(shard, config) as stream, _open_tar(stream, not is_remote(shard)) as tar:
             for _, key, _ in _members(tar):
                 count += key != last
                 last = key
     except READ_ERRORS as error:
+        if isinstance(error, RequestError):
+            raise
         return count, why(error)
     return count, ""
 

@@ -53,7 +53,7 @@ def load(
             f'"emoji" in {config.source}: the embedded set is not mixed with others',
             "Name data of your own alone.",
         )
-    files = [_files(source) for source in config.sources]
+    files = [files_of(source) for source in config.sources]
     if is_streamed(config, files):
         return load_streamed(config, files, image_size, progress=progress)
     return load_source(config, image_size, progress=progress)
@@ -213,7 +213,7 @@ def describe_bad(bad: list[BadRecord], total: int) -> tuple[str, str]:
 
 def _read(config: DataConfig) -> Iterator[Item]:
     path = Path(config.source)
-    kind, shards = _files(config.source)
+    kind, shards = files_of(config.source)
     try:
         if kind == "csv":
             yield from read_csv(path, config)
@@ -236,7 +236,7 @@ def _read(config: DataConfig) -> Iterator[Item]:
         raise RequestError(str(error), "utf-8, latin-1, cp1252 and utf-16 are usual.") from None
 
 
-def _files(source: str) -> tuple[Format, list[str]]:
+def files_of(source: str) -> tuple[Format, list[str]]:
     """The kind of a source, and its shards where it is made of any."""
     kind = sniff(source)
     if kind not in ("tar", "parquet"):

@@ -68,14 +68,11 @@ def open_tars(
             if key not in known:
                 raise RequestError(
                     f"the sizes file does not name the shard {key} of {name}",
-                    'It is json: {"00000.tar": 9984, ...}; `geomclip data check` can write it.',
+                    'It is json: {"00000.tar": 9984, ...}; `geomclip data sizes` prints it.',
                 )
             sizes.append(known[key])
         else:
-            count, problem = count_samples(local_path(shard))
-            if problem:
-                log.warning("%s: %s; %d samples are used", shard, problem, count)
-            sizes.append(count)
+            sizes.append(_count(shard, config))
         if progress is not None:
             progress(number)
     if not sum(sizes):
@@ -118,6 +115,29 @@ def take_sample(
         sources=[r.source for r in records],
     )
     return corpus, bad
+
+
+def count_shards(
+    shards: Sequence[str], config: DataConfig, progress: Progress = None
+) -> dict[str, int]:
+    """Samples of each shard by its name, read to its end where it is remote: what a sizes file
+    holds. Raises RequestError where two shards share a name."""
+    names = [shard.rsplit("/", 1)[-1] for shard in shards]
+    if len(set(names)) < len(names):
+        raise RequestError("two shards have the same name", "Count each folder by itself.")
+    sizes = {}
+    for number, (name, shard) in enumerate(zip(names, shards, strict=True), 1):
+        sizes[name] = _count(shard, config)
+        if progress is not None:
+            progress(number)
+    return sizes
+
+
+def _count(shard: str, config: DataConfig) -> int:
+    count, problem = count_samples(shard, config)
+    if problem:
+        log.warning("%s: %s; %d samples are used", shard, problem, count)
+    return count
 
 
 def open_source(
@@ -171,7 +191,7 @@ def _read_sizes(shards: list[str], config: DataConfig) -> dict[str, int] | None:
             raise
         raise RequestError(
             f"{where} can't be read: {error}",
-            "Write it with `geomclip data check PATH --write-sizes FILE`, then --data.sizes FILE.",
+            "Make one: geomclip data sizes PATH > sizes.json; then give --data.sizes sizes.json.",
         ) from error
     if not isinstance(values, dict) or not all(type(n) is int and n >= 0 for n in values.values()):
         raise RequestError(f"{where} is no table of sizes", 'It is json: {"00000.tar": 9984, ...}.')

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from shards import numbered, parquet, shards
 
 from geomclip.cli.main import main
 
@@ -68,3 +69,35 @@ def test_a_missing_column_is_answered_with_the_option(table, capsys):
     first, second = capsys.readouterr().err.splitlines()
     assert "(it has: filepath, words)" in first and "--data.caption-column" in second
     assert main(["data", "check", str(table), "--caption-column", "words"]) == 0
+
+
+def test_shards_and_parquet_are_checked_by_key_and_row(tmp_path, capsys):
+    pattern = shards(tmp_path, [3, 2])
+    whole = (tmp_path / "001.tar").read_bytes()
+    (tmp_path / "001.tar").write_bytes(whole.replace(b"\x89PNG", b"none", 1))
+    assert main(["data", "check", pattern]) == 2
+    out = capsys.readouterr().out
+    assert f"{pattern}: tar, 5 rows, 4 usable" in out
+    assert f"{tmp_path}/001.tar: 000003: not a picture in a known format" in out
+    rows = [{"image": numbered(i), "caption": "x" if i else ""} for i in range(3)]
+    path = parquet(tmp_path / "t.parquet", rows)
+    assert main(["data", "check", str(path), "--json"]) == 2
+    values = json.loads(capsys.readouterr().out)
+    assert (values["format"], values["rows"], values["good"]) == ("parquet", 3, 2)
+    assert values["problems"][0]["examples"][0]["where"] == f"{path} row 0"
+
+
+def test_sizes_are_what_streaming_asks_for(tmp_path, capsys):
+    pattern = shards(tmp_path, [3, 2])
+    assert main(["data", "sizes", pattern, "--quiet"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"000.tar": 3, "001.tar": 2}
+    pipe = f"pipe:cat {tmp_path}/{{000..001}}.tar"
+    assert main(["data", "sizes", pipe, "--quiet"]) == 2
+    assert "would run a shell command" in capsys.readouterr().err
+    assert main(["data", "sizes", pipe, "--allow-pipe", "--json", "--quiet"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"000.tar": 3, "001.tar": 2}
+    assert main(["data", "sizes", str(tmp_path / "nowhere"), "--quiet"]) == 2
+    assert "no such file" in capsys.readouterr().err
+    (tmp_path / "t.csv").write_text("filepath,title\n")
+    assert main(["data", "sizes", str(tmp_path / "t.csv"), "--quiet"]) == 2
+    assert "csv has no sizes file" in capsys.readouterr().err

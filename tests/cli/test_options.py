@@ -113,3 +113,28 @@ def test_compare_lists():
     options = CompareOptions(geometries="clip,euclip", entailment="0,0.2")
     assert options.geometry_names() == ["clip", "euclip"]
     assert options.entailment_weights() == [0.0, 0.2]
+
+
+def test_several_sources_and_their_weights(capsys):
+    argv = ["--data", "a.tar", "--steps", "3", "--data=b.csv", "--data-weights", "3,1"]
+    config = parse_options(argv).settings
+    assert config.data.source == "a.tar::b.csv" and config.data.sources == ("a.tar", "b.csv")
+    assert config.data.weights == (3.0, 1.0) and config.steps == 3
+    same = parse_options(["--data", "a.tar::b.csv", "--data-weights=3,1", "--steps", "3"])
+    assert same.settings == config
+    with pytest.raises(SystemExit, match="2"):
+        parse_options(["--data", "a.tar::b.csv", "--data-weights", "3"])
+    assert "data.weights has 1 entries for 2 sources" in capsys.readouterr().err
+
+
+def test_sources_and_weights_in_toml(tmp_path):
+    file = tmp_path / "run.toml"
+    file.write_text('[data]\nsource = "a.tar::b.tar"\nweights = [3, 1]\nresample = true\n')
+    data = parse_options(["--config", str(file)]).settings.data
+    assert data.sources == ("a.tar", "b.tar") and data.weights == (3.0, 1.0) and data.resample
+
+
+def test_an_overfit_check_sets_batch_captions_and_augmentation():
+    config = parse_options(["--overfit", "64", "--batch-size", "8"]).settings
+    assert (config.overfit, config.batch_size) == (64, 64)
+    assert config.captions.template == 0 and config.augment.rotate == 0
