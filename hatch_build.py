@@ -1,4 +1,4 @@
-"""Build hook: a wheel takes the compiled kernels along where a C++ compiler is at hand.
+"""Build hook: a wheel takes the compiled kernels along where g++, and nvcc, are at hand.
 
 It tries and never fails an install: without a compiler the package builds its kernels at first use
 of a machine that has one, or computes in torch.
@@ -39,6 +39,12 @@ class KernelHook(BuildHookInterface):
             return  # the cache is filled, and that is all a working tree needs
         inside = builder.bundled("cpp", builder.cpp_sources()).relative_to(self.root)
         build_data["force_include"][str(built.path)] = str(inside)
+        try:
+            device = builder.build_cuda()
+            inside = builder.bundled("cuda", builder.cuda_sources()).relative_to(self.root)
+            build_data["force_include"][str(device.path)] = str(inside)
+        except Exception as reason:
+            self.app.display_info(f"no CUDA kernels in this build: {reason}")
         build_data["pure_python"] = False
         platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
         build_data["tag"] = f"py3-none-{platform}"

@@ -20,7 +20,10 @@ def hook(monkeypatch):
         def __init__(self) -> None:
             self.root = str(ROOT)
             self.warnings: list[str] = []
-            self.app = SimpleNamespace(display_warning=self.warnings.append)
+            self.notes: list[str] = []
+            self.app = SimpleNamespace(
+                display_warning=self.warnings.append, display_info=self.notes.append
+            )
 
     names = "hatchling.builders.hooks.plugin.interface".split(".")
     for i in range(len(names)):
@@ -33,7 +36,8 @@ def hook(monkeypatch):
 
 
 @pytest.mark.skipif(library.load() is None, reason=f"no C++ kernels: {library.missing()}")
-def test_a_wheel_carries_the_library_where_load_looks(hook):
+def test_a_wheel_carries_the_library_where_load_looks(hook, monkeypatch):
+    monkeypatch.setenv("NVCC", "no-such-compiler")
     data = {"force_include": {}}
     hook.initialize("standard", data)
     ((source, target),) = data["force_include"].items()
@@ -41,6 +45,22 @@ def test_a_wheel_carries_the_library_where_load_looks(hook):
     assert ROOT / target == build.bundled("cpp", build.cpp_sources())
     assert data["pure_python"] is False and data["tag"].startswith("py3-none-")
     assert hook.warnings == []
+    (note,) = hook.notes
+    assert note.endswith("no CUDA compiler: no-such-compiler not found")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(library.load() is None, reason=f"no C++ kernels: {library.missing()}")
+def test_a_wheel_carries_cuda_where_nvcc_is(hook):
+    try:
+        build.find_nvcc()
+    except build.BuildError as reason:
+        pytest.skip(str(reason))
+    data = {"force_include": {}}
+    hook.initialize("standard", data)
+    _, (source, target) = data["force_include"].items()
+    assert Path(source).is_file() and hook.notes == []
+    assert ROOT / target == build.bundled("cuda", build.cuda_sources())
 
 
 @pytest.mark.parametrize("version", ["standard", "editable"])

@@ -41,7 +41,7 @@ def collect() -> dict[str, Any]:
     """What `geomclip info --json` prints."""
     import torch
 
-    from manifolds.kernels.library import live
+    from manifolds.kernels import device, library
 
     devices = ["cpu"]
     devices += [
@@ -55,7 +55,8 @@ def collect() -> dict[str, Any]:
         "packages": {name: _version(name) for name in PACKAGES},
         "devices": devices,
         "threads": {"torch": torch.get_num_threads(), "cores": os.cpu_count()},
-        "kernels": live(),
+        "kernels": library.live(),
+        "on cuda": device.live(),
         "emoji": _emoji(),
     }
 

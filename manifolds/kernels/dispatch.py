@@ -1,7 +1,7 @@
 """One door to the pairwise operations: checks, then the compiled kernels or torch.
 
-    float32, bfloat16, float16 on the CPU    the C++ library where it is live (`ops`)
-    everything else                          torch with float64 products (`plain`)
+    float32, bfloat16, float16    the C++ or CUDA library where it is live (`ops`)
+    everything else               torch with float64 products (`plain`)
 
 Under torch.compile and torch.func transforms the operator is taken in any case: it chooses inside.
 """

@@ -172,11 +172,15 @@ def cpu() -> Library | None:
     """The library that computes on the CPU, None for the torch path; obeys MANIFOLDS_KERNELS.
 
     Raises:
-        KernelError: MANIFOLDS_KERNELS=cpp and there is no library.
+        KernelError: MANIFOLDS_KERNELS=cpp and there is no library, or =cuda and no device has one.
     """
     chosen = choice()
     if chosen == "torch":
         return None
+    if chosen == "cuda":
+        from manifolds.kernels import device
+
+        device.cuda(torch.device("cuda"))
     library = load()
     if library is None and chosen == "cpp":
         raise KernelError(f"MANIFOLDS_KERNELS=cpp: {missing()}; install g++ or set $CXX")
@@ -189,11 +193,17 @@ def of(x: Tensor) -> Library | None:
     Raises:
         KernelError: MANIFOLDS_KERNELS forces a path that does not exist.
     """
-    return cpu() if x.device.type == "cpu" else None
+    if x.device.type == "cpu":
+        return cpu()
+    if x.device.type != "cuda":
+        return None
+    from manifolds.kernels import device  # not before there is a device
+
+    return device.cuda(x.device)
 
 
 def live() -> str:
-    """One line on the path that computes, for `geomclip info`."""
+    """One line on the path that computes on the CPU, for `geomclip info`."""
     chosen = choice()
     if chosen == "torch":
         return "torch: MANIFOLDS_KERNELS=torch"

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from manifolds.kernels import fused, library
 from manifolds.kernels.plain import PLAIN, out_dtype
+from manifolds.kernels.precision import exact_products
 
 NAMES = "manifolds::pairwise", "manifolds::pairwise_backward"
 
@@ -35,6 +36,12 @@ def _batches(x: Tensor, y: Tensor) -> tuple[torch.Size, list[tuple[Tensor, Tenso
     return batch, [(x[tuple(i)], y[tuple(i)]) for i in index.tolist()]
 
 
+def _products(found: library.Library) -> contextlib.AbstractContextManager[None]:
+    """IEEE products on a GPU whatever the global settings say; the CPU has no other ones."""
+    cuda = found.device.type == "cuda"
+    return exact_products(found.device) if cuda else contextlib.nullcontext()
+
+
 @torch.library.custom_op(NAMES[0], mutates_args=())
 def pairwise(x: Tensor, y: Tensor, c: Tensor, kind: str) -> Tensor:
     """The operation `kind` of `PLAIN` on all pairs of x (..., n, d) and y (..., m, d)."""
@@ -43,8 +50,9 @@ def pairwise(x: Tensor, y: Tensor, c: Tensor, kind: str) -> Tensor:
         return PLAIN[kind](x.detach(), y.detach(), c.detach())
     batch, pairs = _batches(x, y)
     out = fused.empty(found, len(pairs), x.shape[-2], y.shape[-2])
-    for part, (a, b) in zip(out, pairs, strict=True):
-        fused.forward(found, kind, a, b, c.item(), part)
+    with _products(found):
+        for part, (a, b) in zip(out, pairs, strict=True):
+            fused.forward(found, kind, a, b, c.item(), part)
     return out.reshape(*batch, *out.shape[-2:])
 
 
@@ -67,11 +75,12 @@ def pairwise_backward(
     grads, outs = (t.reshape(len(pairs), *t.shape[-2:]) for t in (grads, outs))
     x_parts, y_parts, c_total = [], [], 0.0
     wanted = (need[0], need[1], need[2])
-    for (a, b), value, g in zip(pairs, outs, grads, strict=True):
-        at_x, at_y, at_c = fused.backward(found, kind, a, b, c.item(), value, g, wanted)
-        x_parts.append(at_x)
-        y_parts.append(at_y)
-        c_total += at_c
+    with _products(found):
+        for (a, b), value, g in zip(pairs, outs, grads, strict=True):
+            at_x, at_y, at_c = fused.backward(found, kind, a, b, c.item(), value, g, wanted)
+            x_parts.append(at_x)
+            y_parts.append(at_y)
+            c_total += at_c
     return (
         _gather(x_parts, batch, x) if need[0] else x.new_empty(0),
         _gather(y_parts, batch, y) if need[1] else y.new_empty(0),

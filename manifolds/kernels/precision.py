@@ -36,7 +36,7 @@ def check_precision(precision: str, device: torch.device) -> None:
 
 
 @contextmanager
-def exact_products(device: torch.device, precision: str) -> Iterator[None]:
+def exact_products(device: torch.device, precision: str = "float32") -> Iterator[None]:
     """Products in the precision asked for, whatever autocast and the global settings say.
 
     On CUDA float32 products run as IEEE ("float32") or tf32; the setting is put back.

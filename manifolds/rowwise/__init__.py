@@ -20,7 +20,7 @@ from manifolds.rowwise.pairs import (
 from manifolds.rowwise.passes import PASSES, Passes, torch_passes
 from manifolds.rowwise.profiles import radial
 
-PASSES["cpu"] = compiled_passes
+PASSES["cpu"] = PASSES["cuda"] = compiled_passes
 
 __all__ = [
     "PASSES",
