@@ -14,7 +14,7 @@ from torch import Tensor
 from geomclip.bench.config import Case, gib
 from geomclip.bench.formulas import time_of
 
-LARGEST = 2**30  # bytes of one (n, m, d) temporary; several live at once
+LARGEST = 2**29  # bytes of one (n, m, d) temporary; several live at once
 
 Own = Callable[[Tensor], Tensor]
 Distance = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -45,7 +45,7 @@ def _memory() -> int:
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError, AttributeError):
-        return 8 * LARGEST
+        return 16 * LARGEST
 
 
 def _geoopt(kind: str) -> tuple[Own, Distance]:
