@@ -121,6 +121,7 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]
     row, column, _, reach, kept = output
     ctx.save_for_backward(*inputs[:5], row, column, reach, kept)
     ctx.mark_non_differentiable(reach, kept)
+    ctx.set_materialize_grads(False)  # zeros in the shape of the kept products would double them
     ctx.options = inputs[5:]
 
 

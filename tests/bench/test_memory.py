@@ -41,3 +41,10 @@ def test_a_fresh_process_measures_the_textbook_formula():
 def test_a_process_that_fails_says_why():
     with pytest.raises(Unmeasured, match="hypll has the Poincaré ball only"):
         fresh_peak(Case("pairwise", n=8, m=8, dim=2), "hypll")
+
+
+@LINUX
+def test_the_loss_keeps_its_products_once():
+    """n = 2048: "auto" keeps all of the n x m products, 16 MiB, beside tiles and row terms."""
+    size = fresh_peak(Case("loss", n=2048, m=2048, dim=16), "geomclip")
+    assert size < 28 * MIB
