@@ -133,22 +133,23 @@ def norm(x: Tensor) -> Wide:
     return dot(scaled, scaled).sqrt().scaled(power)
 
 
-def across(v: Wide | Tensor, x: Tensor) -> Wide:
-    """v minus its part along x (all of v where x is 0); error about eps^2 |v|.
+def across(v: Tensor, x: Tensor) -> Wide:
+    """v minus its part along x (all of v where x is 0), relative to itself; 0 only along x.
 
-    What is no longer than that error is 0, so that v along x has nothing across it.
+    With x_p the longest coordinate of x, v - (v_p/x_p) x differs from it by a part along x that is
+    at most sqrt(d) times longer, and its coordinates (v x_p - x v_p)/x_p lose nothing: double words
+    hold products of numbers.
     """
-    v = wide(v, x) if isinstance(v, Tensor) else v
-    power = power_above(v.high)
-    unit, small = x / power_above(x), v.scaled(1 / power)
-    square = dot(unit, unit)
-    rest = small - dot(small, unit) / square * unit
-    # What rounding left along x goes too: all of it where v and x lie on one axis.
-    left = (rest.high * unit).sum(-1, keepdim=True)
-    left = torch.where(square.high == 0, torch.zeros_like(left), left / square.high)
-    rest = rest - left * unit
-    noise = 8 * torch.finfo(x.dtype).eps ** 2 * small.high.norm(dim=-1, keepdim=True)
-    nothing = rest.high.norm(dim=-1, keepdim=True) <= noise
+    power = power_above(v)
+    unit, small = x / power_above(x), v / power
+    index = unit.abs().argmax(-1, keepdim=True)
+    own, other = unit.gather(-1, index), small.gather(-1, index)
+    zero = own == 0
+    own = torch.where(zero, torch.ones_like(own), own)
+    rest = Wide(*two_product(small, own)) - Wide(*two_product(unit, other))
+    rest = (rest - dot(rest, unit) / dot(unit, unit) * unit) / own
+    # Where even the low words underflow, nothing is left to see.
+    nothing = rest.high.abs() < torch.finfo(x.dtype).tiny / torch.finfo(x.dtype).eps
     return Wide(_zeroed(rest.high, nothing), _zeroed(rest.low, nothing)).scaled(power)
 
 

@@ -52,13 +52,13 @@ def test_products_and_parts_of_vectors(dtype):
         x.norm().item() * y.norm().item()
     )
     near = y * 1e-6 + 3 * x
-    rest = dw.across(dw.difference(near, x), x)
-    step = [Fraction(a) - Fraction(b) for a, b in zip(near.tolist(), x.tolist(), strict=True)]
-    unit = [Fraction(v) for v in x.tolist()]
+    rest = dw.across(near, x)
+    step, unit = ([Fraction(p) for p in v.tolist()] for v in (near, x))
     along = sum(p * q for p, q in zip(step, unit, strict=True)) / sum(q * q for q in unit)
+    across = [p - along * q for p, q in zip(step, unit, strict=True)]
     for i in range(7):
-        error = fraction(rest, i) - (step[i] - along * unit[i])
-        assert abs(error) <= 64 * BOUND[dtype] * Fraction(near.norm().item())
+        error = fraction(rest, i) - across[i]
+        assert abs(error) <= 64 * BOUND[dtype] * max(abs(v) for v in across)
 
 
 def test_zero_and_one_axis():
@@ -67,6 +67,8 @@ def test_zero_and_one_axis():
     assert dw.wide(zero, zero).sqrt().value.item() == 0
     x = torch.tensor([0.3, 0.0, 0.0], dtype=torch.float64)
     assert dw.across(x / 3, x).value.tolist() == [0.0, 0.0, 0.0]
+    beside = torch.tensor([7.0, 1e-250, 0.0], dtype=torch.float64)
+    assert dw.across(beside, x).value.tolist() == [0.0, 1e-250, 0.0]
     assert dw.across(x, 0 * x).value.tolist() == x.tolist()
     tiny = torch.tensor([3e-170, 4e-170], dtype=torch.float64)
     assert dw.norm(tiny).value.item() == pytest.approx(5e-170, rel=1e-15)
