@@ -5,11 +5,14 @@ chart is conformal, so nothing is magnified in one direction only; what has to b
 from X, which is exact to the rim.
 """
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from manifolds import doubleword as dw
 from manifolds.doubleword import grafted
+from manifolds.mapgradients import FineMap, poincare_expmap, poincare_logmap, poincare_transp
 from manifolds.numerics import asinhc, deficit, dot, safe_divide, safe_norm, safe_sqrt, tanhc
 from manifolds.polar import tangential
 
@@ -31,6 +34,10 @@ def exponential(x: Tensor, u: Tensor, c: Tensor, *, fine: bool) -> Tensor:
     Far inward steps need this form, and `fine` for the angle.
     """
     x, u = torch.broadcast_tensors(x, u)
+    return _EXPONENTIAL(c, x, u) if fine else _exponential(c, x, u)
+
+
+def _exponential(c: Tensor, x: Tensor, u: Tensor, *, fine: bool = False) -> Tensor:
     gap = deficit(x, c)
     x_norm, u_norm = safe_norm(x), safe_norm(u)
     x_unit, u_unit = safe_divide(x, x_norm), safe_divide(u, u_norm)
@@ -40,8 +47,7 @@ def exponential(x: Tensor, u: Tensor, c: Tensor, *, fine: bool) -> Tensor:
     product_rest = p_rest + p * q_rest
     side = tangential(u_unit, x_unit)
     if fine:
-        exact = dw.across(u.detach(), x.detach()).value
-        side = grafted(safe_divide(exact, u_norm.detach()), side)
+        side = safe_divide(dw.across(u, x).value, u_norm)
     cosine = dot(x_unit, u_unit)
     facing = dot(side, side) / (1 + cosine.abs())
     facing = torch.where(cosine < 0, facing, 1 + cosine)
@@ -56,19 +62,23 @@ def exponential(x: Tensor, u: Tensor, c: Tensor, *, fine: bool) -> Tensor:
     return torch.where((cosine < 0) & (p * q > 0.5), long, short)
 
 
-def logarithm(x: Tensor, y: Tensor, c: Tensor) -> Tensor:
+def logarithm(x: Tensor, y: Tensor, c: Tensor, *, fine: bool) -> Tensor:
     """Velocity at x of the geodesic that reaches y after unit time.
 
     Along the Möbius difference -x (+) y, whose direction is V = X (y - x) - c|y - x|^2 x; of V's
     two terms neither is much longer than V, |V| = |y - x| sqrt(X Y (1 + Q)).
     """
     x, y = torch.broadcast_tensors(x, y)
+    return _LOGARITHM(c, x, y) if fine else _logarithm(c, x, y)
+
+
+def _logarithm(c: Tensor, x: Tensor, y: Tensor) -> Tensor:
     step, q = y - x, hyperbolic_q(x, y, c)
     direction = deficit(x, c) * step - c * dot(step, step) * x
     return direction * asinhc(safe_sqrt(q)) / (deficit(y, c) * (1 + q).sqrt())
 
 
-def transport(x: Tensor, y: Tensor, v: Tensor, c: Tensor) -> Tensor:
+def transport(x: Tensor, y: Tensor, v: Tensor, c: Tensor, *, fine: bool) -> Tensor:
     """Parallel transport of v from x to y: Y/X times the gyration gyr[y, -x] v.
 
     The gyration turns the plane of x and y by 2 atan(W/p), W = c(y x^T - x y^T), p = 1 - c<x, y>:
@@ -78,6 +88,10 @@ def transport(x: Tensor, y: Tensor, v: Tensor, c: Tensor) -> Tensor:
     Source: Ungar, Analytic Hyperbolic Geometry; Ganea et al., arXiv 1805.10112 (lambda gyr).
     """
     x, y, v = torch.broadcast_tensors(x, y, v)
+    return _TRANSPORT(c, x, y, v) if fine else _transport(c, x, y, v)
+
+
+def _transport(c: Tensor, x: Tensor, y: Tensor, v: Tensor) -> Tensor:
     x_gap, y_gap, step = deficit(x, c), deficit(y, c), x - y
     length2 = c * dot(step, step)
 
@@ -88,3 +102,8 @@ def transport(x: Tensor, y: Tensor, v: Tensor, c: Tensor) -> Tensor:
     p = (x_gap + y_gap + length2) / 2
     gyration = v + 2 * (turned(once) - p * once) / (x_gap * y_gap + length2)
     return y_gap / x_gap * gyration
+
+
+_EXPONENTIAL = FineMap(partial(_exponential, fine=True), poincare_expmap, _exponential)
+_LOGARITHM = FineMap(_logarithm, poincare_logmap, _logarithm)
+_TRANSPORT = FineMap(_transport, poincare_transp, _transport)

@@ -5,6 +5,7 @@ turns on double words (`doubleword`) where a result depends on what cancels betw
 coordinates at large radius; float32 input, computed in float64, does without.
 """
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from manifolds import doubleword as dw
 from manifolds.doubleword import grafted
+from manifolds.mapgradients import FineMap, lorentz_expmap, lorentz_logmap, lorentz_transp
 from manifolds.numerics import (
     asinhc,
     dot,
@@ -33,14 +35,16 @@ def exponential(x: Tensor, u: Tensor, c: Tensor, *, fine: bool) -> Tensor:
     length r at radius r that part is amplified by cosh(r)^2.
     """
     x, u = torch.broadcast_tensors(x, u)
+    return _EXPONENTIAL(c, x, u) if fine else _exponential(c, x, u)
+
+
+def _exponential(c: Tensor, x: Tensor, u: Tensor, *, fine: bool = False) -> Tensor:
     x_norm, root_c = safe_norm(x), c.sqrt()
     unit = safe_divide(x, x_norm)
     sinh_x = root_c * x_norm
     cosh_x = torch.hypot(torch.ones_like(sinh_x), sinh_x)
     radial = root_c * dot(unit, u) / cosh_x
-    across = tangential(u, unit)
-    if fine:
-        across = grafted(dw.across(u.detach(), x.detach()).value, across)
+    across = dw.across(u, x).value if fine else tangential(u, unit)
     length = safe_hypot(radial, root_c * safe_norm(across))
     # sinh(rx) cosh T + cosh(rx) sinh(T) cos: as written it is smooth at T = 0, but cancels for long
     # inward steps.
@@ -69,21 +73,31 @@ def logarithm(x: Tensor, y: Tensor, c: Tensor, *, fine: bool) -> Tensor:
     (D/sinh D) ((y - x) - 2 Q x) with D = sqrt(c) d, Q = sinh^2(D/2); analytic at x = y.
     """
     x, y = torch.broadcast_tensors(x, y)
-    q = hyperbolic_q(x, y, c, fine=fine)
-    step = (y - x) - 2 * q * x
-    if fine:
-        # The same by its parts along and across x: where they are of one size, 2 Q x is longer by
-        # cosh(r), and its rounding with it.
-        p = fine_pair(x, y, c)
-        along = (p.along_x * p.x_cosh / p.root_c).value
-        unit = safe_divide(x.detach(), p.x_norm.value)
-        step = grafted(along * unit - p.across_x.value, step)
-    return asinhc(safe_sqrt(q)) / (1 + q).sqrt() * step
+    return _LOGARITHM(c, x, y) if fine else _logarithm(c, x, y)
+
+
+def _logarithm(c: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    q = hyperbolic_q(x, y, c)
+    return asinhc(safe_sqrt(q)) / (1 + q).sqrt() * ((y - x) - 2 * q * x)
+
+
+def _fine_logarithm(c: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """By its parts along and across x: where they are of one size, 2 Q x is longer by cosh(r), and
+    its rounding with it."""
+    p = fine_pair(x, y, c)
+    q = p.q.value
+    factor = asinhc(safe_sqrt(q)) / (1 + q).sqrt()  # before cosh(r), which is as large as 1/factor
+    along = (p.along_x * factor * p.x_cosh / p.root_c).value
+    return along * safe_divide(x, p.x_norm.value) - factor * p.across_x.value
 
 
 def transport(x: Tensor, y: Tensor, v: Tensor, c: Tensor, *, fine: bool) -> Tensor:
     """Parallel transport of v from x to y: v + c<y, v>_L / (1 + cosh D) (x + y)."""
     x, y, v = torch.broadcast_tensors(x, y, v)
+    return _TRANSPORT(c, x, y, v) if fine else _transport(c, x, y, v)
+
+
+def _transport(c: Tensor, x: Tensor, y: Tensor, v: Tensor) -> Tensor:
     p, root_c = pair(x, y, c, fine=False), c.sqrt()
     # sqrt(c) <y, v>_L: of v only its product with the direction x -> y counts.
     polar = p.along_x * dot(p.x_unit, v) / p.x_cosh
@@ -92,16 +106,20 @@ def transport(x: Tensor, y: Tensor, v: Tensor, c: Tensor, *, fine: bool) -> Tens
     times = root_c * dot(y - x, (x + y) / (p.x_cosh + p.y_cosh)) / p.x_cosh
     direct = root_c * (dot(y - x, v) - root_c * times * dot(x, v))
     product = torch.where(p.a < 1, direct, polar)
-    moved = v + root_c * product / (2 + 2 * hyperbolic_q(x, y, c)) * (x + y)
-    return grafted(_fine_transport(x.detach(), y.detach(), v.detach(), c), moved) if fine else moved
+    return v + root_c * product / (2 + 2 * hyperbolic_q(x, y, c)) * (x + y)
 
 
-def _fine_transport(x: Tensor, y: Tensor, v: Tensor, c: Tensor) -> Tensor:
+def _fine_transport(c: Tensor, x: Tensor, y: Tensor, v: Tensor) -> Tensor:
     p = fine_pair(x, y, c)
     product = p.along_x * (dw.dot(v, x) / p.x_norm / p.x_cosh)
     product = product - p.root_c * dw.dot(p.across_x, dw.across(v, x))
     factor = p.root_c * product / ((p.q + 1.0) * 2.0)
     return (factor * dw.difference(x, -y) + v).value
+
+
+_EXPONENTIAL = FineMap(partial(_exponential, fine=True), lorentz_expmap, _exponential)
+_LOGARITHM = FineMap(_fine_logarithm, lorentz_logmap, _logarithm)
+_TRANSPORT = FineMap(_fine_transport, lorentz_transp, _transport)
 
 
 class _ExteriorAngle(torch.autograd.Function):

@@ -63,7 +63,13 @@ def lorentz_dist(
 
 def lorentz_dist0(x: Float[Tensor, "*b d"], c: Scalar) -> Float[Tensor, "*b"]:
     """Distance to the root, asinh(sqrt(c)|x|)/sqrt(c)."""
-    return radial("Lorentz.dist0", lambda r, _, c: r * asinhc(c.sqrt() * r), x, c, vector=False)
+
+    def profile(r: Tensor, _: Tensor, c: Tensor) -> Tensor:
+        z = c.sqrt() * r
+        # Each has derivatives without cancellation: the first for c, the second for x.
+        return torch.where(z < 1, r * asinhc(z), torch.asinh(z) / c.sqrt())
+
+    return radial("Lorentz.dist0", profile, x, c, vector=False)
 
 
 def lorentz_pairwise_dist(

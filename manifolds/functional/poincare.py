@@ -142,7 +142,8 @@ def poincare_logmap(
 ) -> Float[Tensor, "*#b d"]:
     """Velocity at x of the geodesic to y, along the Möbius difference -x (+) y; length X d/2."""
     out, (x, y) = prepare("PoincareBall.logmap", x, y)
-    return logarithm(x, y, curvature("PoincareBall.logmap", c, x)).to(out)
+    c = curvature("PoincareBall.logmap", c, x)
+    return logarithm(x, y, c, fine=x.dtype == out).to(out)
 
 
 def poincare_logmap0(x: Float[Tensor, "*b d"], c: Scalar) -> Float[Tensor, "*b d"]:
@@ -159,7 +160,8 @@ def poincare_transp(
 ) -> Float[Tensor, "*#b d"]:
     """Parallel transport of v from x to y, (1 - c|y|^2)/(1 - c|x|^2) gyr[y, -x] v."""
     out, (x, y, v) = prepare("PoincareBall.transp", x, y, v)
-    return transport(x, y, v, curvature("PoincareBall.transp", c, x)).to(out)
+    c = curvature("PoincareBall.transp", c, x)
+    return transport(x, y, v, c, fine=x.dtype == out).to(out)
 
 
 def poincare_egrad2rgrad(
