@@ -87,8 +87,10 @@ RIM32, RIM64 = (1e-3, 1.0, 16.0), (1e-3, 1.0, 36.0)
 FLAT = (1e-4,)
 
 DISTANCES = [
-    Rows("dist", "euclidean", NEAR + ", far, coincident", ONE, ONE, 8, 16),
-    Rows("dist", "sphere", "tangential, far, antipodal, coincident", ONE, ONE, 16, 32),
+    Rows("dist", "euclidean", NEAR + ", far", ONE, ONE, 8, 16),
+    Rows("dist", "euclidean", "coincident", ONE, ONE, 0, 0),
+    Rows("dist", "sphere", "tangential, far, antipodal", ONE, ONE, 16, 32),
+    Rows("dist", "sphere", "coincident", ONE, ONE, 0, 0),
     Rows("dist", "lorentz", "radial", HIGH, (*HIGH, 20.0, 30.0, 40.0), 16, 16),
     Rows("dist", "lorentz", "tangential, general", HIGH, (*HIGH, 20.0, 40.0), 16, 16),
     Rows("dist", "lorentz", FAR, (*HIGH, 20.0, 40.0), (*HIGH, 20.0, 40.0), 8, 16),
@@ -111,6 +113,10 @@ DISTANCES = [
     Rows("pairwise_dist", "sphere", "tangential, far", ONE, ONE, 64, 64),
     Rows("pairwise_dist", "lorentz", NEAR + ", far", (0.05, 1.0, 5.0, 10.0), (0.05, 1.0), 64, 64),
     Rows("pairwise_dist", "poincare", NEAR + ", far", (0.05, 1.0, 5.0, 10.0), (0.05, 1.0), 64, 64),
+    Rows("pairwise_dist", "euclidean", "coincident", ONE, ONE, 0, 0),
+    Rows("pairwise_dist", "sphere", "coincident", ONE, ONE, 0, 0),
+    Rows("pairwise_dist", "lorentz", "coincident", (1.0, 10.0), ONE, 0, 0),
+    Rows("pairwise_dist", "poincare", "coincident", (1.0, 10.0), ONE, 0, 0),
 ]
 
 ROOT_MAPS = [
@@ -184,16 +190,17 @@ CONES = [
     Rows("half_aperture", "poincare", MIN_RADII, (*RIM32, 8.0), (*RIM64, 20.0), 16, 32),
     Rows("exterior_angle", "euclidean", "far, general, tangential", ONE, ONE, 32, 32),
     Rows("exterior_angle", "euclidean", AXIS, ONE, ONE, 16, 32),
+    Rows("exterior_angle", "euclidean", "root, coincident", ONE, ONE, 0, 0),
     Rows(
         "exterior_angle", "lorentz", "far, general, tangential", HIGH, (*HIGH, 20.0, 40.0), 32, 32
     ),
-    Rows("exterior_angle", "lorentz", AXIS, HIGH, (*HIGH, 20.0), 16, 32),
+    Rows("exterior_angle", "lorentz", AXIS, HIGH, (*HIGH, 20.0, 40.0), 16, 32),
     Rows("exterior_angle", "lorentz", "root, coincident", (1.0, 10.0), (1.0, 10.0, 40.0), 0, 0),
     Rows(
         "exterior_angle", "lorentz", "general, far", FLAT, FLAT, 32, 32, curvatures=SMALL_CURVATURES
     ),
     Rows("exterior_angle", "poincare", "far, general, tangential", HIGH, BALL64, 32, 32),
-    Rows("exterior_angle", "poincare", AXIS, MID, (*HIGH, 20.0), 16, 32),
+    Rows("exterior_angle", "poincare", AXIS, HIGH, (*HIGH, 20.0), 16, 32),
     Rows("exterior_angle", "poincare", "root, coincident", (1.0, 16.0), (1.0, 36.0), 0, 0),
     Rows(
         "exterior_angle",

@@ -109,7 +109,9 @@ def measure(
 def _number(value: float) -> str:
     if not math.isfinite(value):
         return "fails"
-    return f"{value:.2g}" if value < 1000 else f"{value:.0e}".replace("e+0", "e").replace("e+", "e")
+    if 100 <= value < 1000:
+        return f"{value:.0f}"
+    return f"{value:.2g}" if value < 100 else f"{value:.0e}".replace("e+0", "e").replace("e+", "e")
 
 
 def summary(table: Table) -> list[str]:
@@ -147,26 +149,48 @@ def _rows(table: Table) -> list[_Row]:
 
 
 def markdown(table: Table) -> str:
-    """The counts, then a table for each manifold; errors are the largest over the radii, in eps."""
-    names = table.names()
-    out = ["| | inside | of |", "|---|---|---|"]
-    out += [f"| {n} | {table.counts(n)[0]} | {table.counts(n)[1]} |" for n in names]
-    rows = _rows(table)
-    for manifold in dict.fromkeys(row.head[0] for row in rows):
-        own = [row for row in rows if row.head[0] == manifold]
-        shown = [n for n in names if any(n in row.errors for row in own)]
+    """How many regimes are inside, by manifold; then a table for each manifold.
+
+    A row of those holds all kinds and radii of one quantity in one dtype: of each implementation
+    how many are inside, and its largest error in eps.
+    """
+    names, manifolds = table.names(), list(dict.fromkeys(x.regime.manifold for x in table.lines))
+    parts = {m: Table([x for x in table.lines if x.regime.manifold == m]) for m in manifolds}
+    out = ["| inside their limits | all | " + " | ".join(manifolds) + " |"]
+    out.append("|---" * (2 + len(manifolds)) + "|")
+    for name in names:
+        out.append(f"| {name} | " + " | ".join(_share(t, name) for t in (table, *parts.values())))
+        out[-1] += " |"
+    for manifold, part in parts.items():
+        shown = [n for n in names if part.counts(n)[1]]
         out += ["", f"### {manifold}", ""]
-        out.append("| quantity | part | kind | dtype | r | limit | " + " | ".join(shown) + " |")
-        out.append("|---" * (6 + len(shown)) + "|")
-        for row in own:
-            limit = "..".join(dict.fromkeys(f"{v:g}" for v in (min(row.limits), max(row.limits))))
-            cells = [
-                _number(max(row.errors[name])) if name in row.errors else "-" for name in shown
-            ]
-            _, quantity, part, kind, dtype = row.head
-            parts = [quantity, part, kind, dtype, " ".join(row.radii), limit, *cells]
-            out.append("| " + " | ".join(parts) + " |")
+        out.append("| quantity | dtype | r | limit | " + " | ".join(shown) + " |")
+        out.append("|---" * (4 + len(shown)) + "|")
+        rows: dict[tuple[str, str, str], list[Line]] = {}
+        for line in part.lines:
+            r = line.regime
+            rows.setdefault((r.quantity, r.part, r.dtype), []).append(line)
+        for (quantity, kind, dtype), lines in rows.items():
+            radii = _range([line.regime.r for line in lines])
+            limits = _range([line.regime.limit for line in lines])
+            cells = [_cell(Table(lines), name) for name in shown]
+            label = quantity if kind == "value" else f"{quantity}, {kind}"
+            out.append("| " + " | ".join([label, dtype, radii, limits, *cells]) + " |")
     return "\n".join(out)
+
+
+def _range(values: list[float]) -> str:
+    return " to ".join(dict.fromkeys(f"{v:g}" for v in (min(values), max(values))))
+
+
+def _share(table: Table, name: str) -> str:
+    inside, count = table.counts(name)
+    return f"{inside}/{count}" if count else "-"
+
+
+def _cell(table: Table, name: str) -> str:
+    found = [line.errors[name] for line in table.lines if name in line.errors]
+    return f"{_share(table, name)}: {_number(max(found))}" if found else "-"
 
 
 def plain(table: Table) -> str:
