@@ -4,6 +4,8 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from torch import nn
+
 from geomclip.errors import GeomclipError
 from geomclip.geometry import Geometry
 from geomclip.model import ContrastiveModel
@@ -44,10 +46,12 @@ def step_errors(config: TrainConfig, out: Path, step: int) -> Iterator[None]:
         ) from error
 
 
-def is_finite(model: ContrastiveModel) -> bool:
-    """Whether every parameter and every running statistic of the towers is finite."""
+def is_finite(model: ContrastiveModel, criterion: nn.Module) -> bool:
+    """Whether every parameter, every running statistic of the towers and all that the losses have
+    learned is finite."""
     # state_dict, not buffers: a causal mask is made of infinities on purpose, and is not stored.
     tensors = [*model.geometry.parameters(), *model.encoders.state_dict().values()]
+    tensors += criterion.state_dict().values()
     return all(bool(t.isfinite().all()) for t in tensors if t.is_floating_point())
 
 

@@ -164,7 +164,7 @@ def _train(
 
             asked = world.first(stop.signal) if at.step < config.steps else ""
             if asked or at.step % config.checkpoint_every == 0 or at.step == config.steps:
-                if not is_finite(model):
+                if not is_finite(model, criterion):
                     raise diverged(config, out, geometry, "update", at.step, far_share)
                 with step_errors(config, out, at.step):
                     update_root(model, splits.train, world)

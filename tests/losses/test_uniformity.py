@@ -103,7 +103,8 @@ def test_gradients(m: Manifold) -> None:
         lambda u, v: uniformity_loss(m, points(u)),
         lambda u, v: cross_uniformity_loss(m, points(u), points(v)),
     ):
-        assert torch.autograd.gradcheck(loss, (u, v), eps=1e-6, atol=1e-8, rtol=1e-6)
+        # Of one random direction.
+        assert torch.autograd.gradcheck(loss, (u, v), atol=1e-6, rtol=1e-5, fast_mode=True)
 
 
 def test_gradients_are_finite_where_points_coincide() -> None:

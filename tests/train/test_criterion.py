@@ -7,12 +7,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from batch_gradients import build
 
 from geomclip.errors import RequestError
 from geomclip.geometry import build_geometry
 from geomclip.losses.table import LOSSES, Sample
 from geomclip.train.config import LossConfig
 from geomclip.train.criterion import TERMS, Criterion
+from geomclip.train.failures import is_finite
 
 DOCS = Path(__file__).parents[2] / "docs" / "losses"
 
@@ -117,3 +119,13 @@ def test_losses_that_a_geometry_has_not_are_refused(
 ) -> None:
     with pytest.raises(RequestError, match=message):
         small.config(geometry=geometry, loss=loss)
+
+
+def test_what_losses_learn_must_be_finite_to_be_saved(small: SimpleNamespace) -> None:
+    model = build("clip", "vit")
+    config = small.config(loss=LossConfig(contrastive="sigmoid"))
+    criterion = Criterion(config, model.geometry)
+    assert is_finite(model, criterion)
+    with torch.no_grad():
+        next(criterion.parameters()).fill_(math.nan)
+    assert not is_finite(model, criterion)

@@ -42,7 +42,7 @@ def test_every_loss_falls(tmp_path: Path, small: SimpleNamespace, splits: Any, n
     geometry, loss = RUNS[name]
     subset = dataclasses.replace(splits, train=splits.train.subset(range(32)))
     config = small.config(
-        geometry=geometry, loss=loss, steps=30, log_every=3, batch_size=32, lr=1e-2, warmup=0.0
+        geometry=geometry, loss=loss, steps=18, log_every=2, batch_size=32, lr=1e-2, warmup=0.0
     )
     train(config, tmp_path / "run", splits=subset)
     records = read_metrics(tmp_path / "run" / "metrics.jsonl")
