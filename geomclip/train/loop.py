@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn.utils import clip_grad_norm_
 
 from geomclip import __version__
 from geomclip.data.sources import load
@@ -29,7 +28,7 @@ from geomclip.train.gradients import Gradients
 from geomclip.train.interrupt import stop_requests
 from geomclip.train.journal import Journal
 from geomclip.train.log import Clock, Window, read_metrics
-from geomclip.train.optim import build_optimizer, set_lr
+from geomclip.train.optim import build_optimizer, clip_gradients, set_lr
 from geomclip.train.overfit import overfit_settings
 from geomclip.train.root import update_root
 from geomclip.train.samples import NOTHING, Samples
@@ -135,7 +134,7 @@ def _train(
             with step_errors(config, out, at.step + 1):
                 terms = gradients(batch.pixels, batch.ids, at.step, known)
             loss, contrastive = terms.loss.item(), terms.contrastive.item()
-            norm = clip_grad_norm_(parameters, config.clip_norm or math.inf).item()
+            norm = clip_gradients(parameters, config.clip_norm)
             (far,) = world.total(count_far(geometry, terms.image, terms.text))
             far_share = far / (2 * config.batch_size)
             if not (math.isfinite(loss) and math.isfinite(norm)):

@@ -1,5 +1,6 @@
 """AdamW with the exemptions from weight decay that contrastive models need."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -51,3 +52,16 @@ def set_lr(optimizer: torch.optim.Optimizer, factor: float) -> None:
     """Set every group to `factor` times its peak learning rate."""
     for group in optimizer.param_groups:
         group["lr"] = group["peak_lr"] * factor
+
+
+def clip_gradients(parameters: Sequence[nn.Parameter], max_norm: float) -> float:
+    """The norm of all gradients together, which are scaled down to `max_norm` where it is larger.
+
+    As `torch.nn.utils.clip_grad_norm_`, bit for bit, but gradients that stay as they are are not
+    multiplied by 1. A `max_norm` of 0 clips nothing.
+    """
+    grads = [p.grad for p in parameters if p.grad is not None]
+    norm = nn.utils.get_total_norm(grads)
+    if max_norm and max_norm / (norm + 1e-6) < 1:
+        nn.utils.clip_grads_with_norm_(parameters, max_norm, norm)
+    return norm.item()

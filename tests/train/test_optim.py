@@ -1,5 +1,6 @@
 """Which parameters are decayed, and which have their own learning rate."""
 
+import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +10,7 @@ from torch import nn
 
 from geomclip.data.tokenizer import Tokenizer
 from geomclip.model import ContrastiveModel, build_model
-from geomclip.train.optim import build_optimizer, parameter_groups, set_lr
+from geomclip.train.optim import build_optimizer, clip_gradients, parameter_groups, set_lr
 from geomclip.train.setup import vocabulary_texts
 
 
@@ -77,3 +78,22 @@ def test_both_rates_follow_the_same_factor(small: SimpleNamespace, tokenizer: To
     assert rates == {"decay": 2.5e-4, "no_decay": 2.5e-4, "scalars": 1e-3}
     set_lr(optimizer, 1.0)
     assert optimizer.param_groups[0]["lr"] == 1e-3
+
+
+@pytest.mark.parametrize("max_norm", [0.0, 0.5, 1.0, 50.0])
+def test_gradients_are_clipped_as_torch_clips_them(max_norm: float) -> None:
+    """Bit for bit, around the norm at which it begins too."""
+    torch.manual_seed(0)
+    values = [torch.randn(7, 3), torch.randn(5), torch.randn(2, 2)]
+    for scale in (0.0, 1e-3, 0.2, 1.0, 30.0, float("nan")):
+        sides = []
+        for _ in range(2):
+            sides.append([nn.Parameter(torch.zeros_like(v)) for v in values])
+            for p, v in zip(sides[-1], values, strict=True):
+                p.grad = scale * v
+        ours = clip_gradients(sides[0], max_norm)
+        theirs = nn.utils.clip_grad_norm_(sides[1], max_norm or math.inf).item()
+        assert ours == theirs or (math.isnan(ours) and math.isnan(theirs))
+        for one, two in zip(*sides, strict=True):
+            assert one.grad is not None and two.grad is not None
+            assert torch.equal(one.grad.nan_to_num(7.0), two.grad.nan_to_num(7.0))
