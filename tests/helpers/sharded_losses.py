@@ -55,11 +55,6 @@ def losses(rank: int, world: int, exchange: str, dtype: torch.dtype) -> dict:
 
 def process(rank: int, world: int, folder: Path) -> None:
     """One of several."""
-    torch.set_num_threads(1)
-    tiles.CPU_TILE = (16, 16)
-    if world == 1:
-        torch.save({d: losses(0, 1, "", d) for d in DTYPES}, folder / "1-0.pt")
-        return
     distributed.init_process_group(
         "gloo",
         init_method=f"file://{folder / f'meet{world}'}",
@@ -85,9 +80,12 @@ def process(rank: int, world: int, folder: Path) -> None:
 
 
 def main(folder: Path) -> None:
-    """All worlds at once."""
+    """One process, then all worlds at once."""
+    torch.set_num_threads(1)
+    tiles.CPU_TILE = (16, 16)
+    torch.save({d: losses(0, 1, "", d) for d in DTYPES}, folder / "1-0.pt")
     fork = multiprocessing.get_context("fork")
-    shares = [(rank, world, folder) for world in (1, *WORLDS) for rank in range(world)]
+    shares = [(rank, world, folder) for world in WORLDS for rank in range(world)]
     calls = [fork.Process(target=process, args=share) for share in shares]
     for call in calls:
         call.start()

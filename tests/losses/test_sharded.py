@@ -22,6 +22,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[dict]]:
     """By the number of processes, what each of them wrote."""
     folder = tmp_path_factory.mktemp("sharded")
     environment = os.environ | {"PYTHONPATH": str(PROGRAM.parents[2]), "OMP_NUM_THREADS": "1"}
+    environment["CUDA_VISIBLE_DEVICES"] = ""  # a fork has no use of autograd's device threads
     command = [sys.executable, str(PROGRAM), str(folder)]
     done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -98,7 +98,7 @@ def test_layouts_and_narrow_dtypes(path: str) -> None:
 def test_gradcheck_first_and_second_order() -> None:
     torch.manual_seed(0)
     m = Lorentz(c=0.7, learnable=True).double()
-    x, y = points(5, 3, torch.float64), points(5, 3, torch.float64)
+    x, y = points(4, 2, torch.float64), points(4, 2, torch.float64)
     scale = torch.tensor(2.0, dtype=torch.float64)
     # gradcheck moves its inputs in place, log_c among them.
     inputs = [*(t.clone().requires_grad_() for t in (x, y, scale)), m.log_c]

@@ -159,7 +159,7 @@ def test_empty(kind, shapes, path):
     assert all((g == 0).all() for g in grads)
 
 
-@pytest.mark.parametrize("d", [1, 2, 3, 7, 8, 9, 33, 4096])
+@pytest.mark.parametrize("d", [1, 2, 3, 8, 9, 4096])
 @pytest.mark.parametrize("kind", KINDS)
 def test_ragged_sizes(kind, d, path, monkeypatch):
     if kind == "sphere" and d == 1:

@@ -68,7 +68,7 @@ def forward(kind: str, x: Tensor, y: Tensor, c: float) -> Tensor:
 @pytest.mark.parametrize("kind", DISTANCES)
 def test_every_separation_and_radius(kind, d):
     torch.manual_seed(0)
-    n = 64
+    n = 40
     angles = torch.logspace(-12, 0.4, n, dtype=torch.float64).unsqueeze(-1)
     radii = [1.0] if kind == "sphere" else [0.01, 0.3, 1.0, 4.0, 10.0, 15.0]
     for r in radii:
@@ -92,7 +92,7 @@ def test_every_separation_and_radius(kind, d):
 @pytest.mark.parametrize("kind", ["lorentz_angle", "poincare_angle", "euclidean_angle"])
 def test_angles_at_every_separation(kind, d):
     torch.manual_seed(0)
-    n = 64
+    n = 40
     angles = torch.logspace(-12, math.log10(3.14), n, dtype=torch.float64).unsqueeze(-1)
     for r in (0.01, 1.0, 5.0, 10.0):
         u, v = directions(n, d, angles)
