@@ -8,12 +8,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from geomclip.geometry import Geometry
+from geomclip.losses.state import LossState
 from geomclip.precision import widen
 
 Form = Literal["absolute", "relative"]
 
 
-class SigmoidBias(nn.Module):
+class SigmoidBias(LossState):
     """b of logits beta s + b, learned as it is or as the score where a pair is a coin toss.
 
         absolute   b               (SigLIP, arXiv 2303.15343, algorithm 1)
@@ -47,3 +48,7 @@ class SigmoidBias(nn.Module):
         if self.form == "absolute":
             return value
         return -widen(geometry.logit_scale, "logit_scale").exp() * value
+
+    def scalars(self) -> dict[str, float]:
+        """The parameter, in its own form."""
+        return {"sigmoid_bias": self.value.item()}

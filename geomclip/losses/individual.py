@@ -14,15 +14,16 @@ import math
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from geomclip.geometry import Geometry
 from geomclip.losses.bands import by_bands
+from geomclip.losses.state import LossState
 from geomclip.losses.sums import check_pairs
 from geomclip.precision import no_autocast
 
 
-class IndividualTemperatures(nn.Module):
+class IndividualTemperatures(LossState):
     """iSogCLR's state for a data set of `count` samples, and its loss.
 
     `forward` leaves the state as it is, so that it may be called again for the same batch;
@@ -136,6 +137,16 @@ class IndividualTemperatures(nn.Module):
         self.velocity[:, ids] = velocity
         moved = self.temperature[:, ids] - self.rate * velocity
         self.temperature[:, ids] = moved.clamp(self.tau_min, self.tau_max)
+
+    def scalars(self) -> dict[str, float]:
+        """Mean temperature of the samples seen, and the share of them at the lower bound."""
+        if not self.seen.any():
+            return {}
+        found: dict[str, float] = {}
+        for modality, tau in zip("xy", self.temperature[:, self.seen], strict=True):
+            found[f"tau_{modality}"] = tau.mean().item()
+            found[f"tau_{modality}_at_min"] = (tau <= self.tau_min).double().mean().item()
+        return found
 
     def _average(self, log_mean: Tensor, ids: Tensor) -> Tensor:
         """log((1 - gamma) u + gamma g); a sample's first batch gives g itself."""

@@ -4,12 +4,13 @@ A new loss is a file, a row here, and a page docs/losses/NAME.md (tested). What 
 `LossConfig` in train/loss_config.py, names the rows that have a `term`.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from geomclip.geometry import Geometry
 from geomclip.losses.angle import angle_loss
@@ -22,6 +23,7 @@ from geomclip.losses.individual import IndividualTemperatures
 from geomclip.losses.info_nce import info_nce
 from geomclip.losses.pmrl import pmrl_losses
 from geomclip.losses.sigmoid import initial_bias, sigmoid_loss
+from geomclip.losses.state import LossState
 from geomclip.losses.supcon import supcon_loss
 from geomclip.losses.uniformity import alignment_loss, cross_uniformity_loss, uniformity_loss
 from geomclip.train.loss_config import LossConfig
@@ -52,7 +54,7 @@ class Call:
     options: LossConfig
     min_radius: float
     """K of the cones at this step."""
-    state: nn.Module | None
+    state: LossState | None
     """What the row's `state` made."""
 
 
@@ -72,8 +74,10 @@ class Loss:
     """Whether a run may minimise it alone; the others are added to one that it may."""
     term: Callable[[Call], Tensor] | None = None
     """Its value in the trainer; None where the trainer has not what it needs."""
-    state: Callable[[LossConfig, Geometry, int, int], nn.Module] | None = None
+    state: Callable[[LossConfig, Geometry, int, int], LossState] | None = None
     """What it learns of its own: of options, geometry, pairs a batch and items of the data."""
+    chance: Callable[[int, LossState | None], float] = lambda pairs, state: math.log(pairs)
+    """Of contrastive rows: the loss of a model that tells nothing from anything."""
 
 
 def _sigmoid(call: Call) -> Tensor:
@@ -82,9 +86,15 @@ def _sigmoid(call: Call) -> Tensor:
     return sigmoid_loss(call.geometry, call.sample.image, call.sample.text, bias)
 
 
-def _bias(options: LossConfig, geometry: Geometry, pairs: int, items: int) -> nn.Module:
+def _bias(options: LossConfig, geometry: Geometry, pairs: int, items: int) -> LossState:
     start = initial_bias(pairs) if options.bias_init is None else options.bias_init
     return SigmoidBias(start, geometry, form=options.bias_form)
+
+
+def _sigmoid_chance(pairs: int, state: LossState | None) -> float:
+    """Every pair answered with its share of yes, 1/n."""
+    n = pairs
+    return math.log(n) + (n - 1) * math.log(n / (n - 1)) if n > 1 else 0.0
 
 
 def _supcon(call: Call) -> Tensor:
@@ -99,7 +109,7 @@ def _individual(call: Call) -> Tensor:
     return call.state(call.geometry, call.sample.image, call.sample.text, call.sample.ids)
 
 
-def _temperatures(options: LossConfig, geometry: Geometry, pairs: int, items: int) -> nn.Module:
+def _temperatures(options: LossConfig, geometry: Geometry, pairs: int, items: int) -> LossState:
     return IndividualTemperatures(
         items,
         tau=options.tau_init,
@@ -110,6 +120,12 @@ def _temperatures(options: LossConfig, geometry: Geometry, pairs: int, items: in
         momentum=options.tau_momentum,
         decay=options.tau_decay,
     )
+
+
+def _individual_chance(pairs: int, state: LossState | None) -> float:
+    """All scores equal: rho times the temperatures of both sides."""
+    assert isinstance(state, IndividualTemperatures)
+    return state.rho * state.temperature.mean(1).sum().item()
 
 
 def _alignment(call: Call) -> Tensor:
@@ -153,7 +169,14 @@ LOSSES: Mapping[str, Loss] = {
         contrastive=True,
         term=lambda call: info_nce(call.geometry, call.sample.image, call.sample.text),
     ),
-    "sigmoid": Loss(sigmoid_loss, "sigmoid", contrastive=True, term=_sigmoid, state=_bias),
+    "sigmoid": Loss(
+        sigmoid_loss,
+        "sigmoid",
+        contrastive=True,
+        term=_sigmoid,
+        state=_bias,
+        chance=_sigmoid_chance,
+    ),
     "supcon": Loss(supcon_loss, "supcon", ("labels",), contrastive=True, term=_supcon),
     "individual": Loss(
         IndividualTemperatures,
@@ -162,6 +185,7 @@ LOSSES: Mapping[str, Loss] = {
         contrastive=True,
         term=_individual,
         state=_temperatures,
+        chance=_individual_chance,
     ),
     "angle": Loss(
         angle_loss,

@@ -1,11 +1,11 @@
 """The losses that a configuration asks for, what they learn of their own, and their chance line."""
 
-import math
+from collections.abc import Iterator
 
 from torch import Tensor, nn
 
 from geomclip.geometry import Geometry
-from geomclip.losses import IndividualTemperatures, SigmoidBias
+from geomclip.losses.state import LossState
 from geomclip.losses.table import LOSSES, Call, Loss, Sample
 from geomclip.train.config import TrainConfig
 
@@ -50,39 +50,26 @@ class Criterion(nn.Module):
 
     def commit_(self) -> None:
         """Take over what losses keep from batch to batch; call it after the optimizer's step."""
-        if (temperatures := self._temperatures) is not None:
-            temperatures.commit_()
+        for state in self._states():
+            state.commit_()
 
     def chance(self) -> float:
         """The contrastive loss of a model that tells nothing from anything, for whole batches."""
-        n = self.pairs
-        if self.contrastive == "sigmoid":  # every pair answered with its share 1/n
-            return math.log(n) + (n - 1) * math.log(n / (n - 1)) if n > 1 else 0.0
-        if (temperatures := self._temperatures) is not None:
-            # All scores equal: rho times the temperatures, of both sides.
-            return temperatures.rho * temperatures.temperature.mean(1).sum().item()
-        return math.log(n)
+        return LOSSES[self.contrastive].chance(self.pairs, self._state(self.contrastive))
 
     def scalars(self) -> dict[str, float]:
-        """What the losses have learned, for the log; temperatures are means over samples seen."""
-        if isinstance(bias := self._state("sigmoid"), SigmoidBias):
-            return {"sigmoid_bias": bias.value.item()}
-        found: dict[str, float] = {}
-        if (temperatures := self._temperatures) is not None and temperatures.seen.any():
-            seen = temperatures.temperature[:, temperatures.seen]
-            for modality, tau in zip(("image", "text"), seen, strict=True):
-                found[f"tau_{modality}"] = tau.mean().item()
-                at_min = (tau <= temperatures.tau_min).double().mean()
-                found[f"tau_{modality}_at_min"] = at_min.item()
-        return found
+        """What the losses have learned, for the log."""
+        return {name: n for state in self._states() for name, n in state.scalars().items()}
 
-    @property
-    def _temperatures(self) -> IndividualTemperatures | None:
-        state = self._state("individual")
-        return state if isinstance(state, IndividualTemperatures) else None
+    def _states(self) -> Iterator[LossState]:
+        for state in self.states.values():
+            assert isinstance(state, LossState)
+            yield state
 
-    def _state(self, name: str) -> nn.Module | None:
-        return self.states[name] if name in self.states else None
+    def _state(self, name: str) -> LossState | None:
+        state = self.states[name] if name in self.states else None
+        assert state is None or isinstance(state, LossState)
+        return state
 
 
 def _weights(config: TrainConfig) -> dict[str, float]:

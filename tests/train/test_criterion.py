@@ -81,8 +81,8 @@ def test_what_losses_learn_is_logged_and_given_to_the_optimizer(small: SimpleNam
     criterion.value("individual", geometry, Sample(x, x, ids=torch.arange(8)), 0.1)
     criterion.commit_()
     scalars = criterion.scalars()
-    assert set(scalars) == {"tau_image", "tau_image_at_min", "tau_text", "tau_text_at_min"}
-    assert scalars["tau_image"] != 0.05 and scalars["tau_image_at_min"] == 0
+    assert set(scalars) == {"tau_x", "tau_x_at_min", "tau_y", "tau_y_at_min"}
+    assert scalars["tau_x"] != 0.05 and scalars["tau_x_at_min"] == 0
     assert Criterion(small.config(), geometry).scalars() == {}
 
 

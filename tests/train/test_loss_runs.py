@@ -51,7 +51,7 @@ def test_every_loss_falls(tmp_path: Path, small: SimpleNamespace, splits: Any, n
     first = sum(r["loss"] for r in records[:3]) / 3
     last = sum(r["loss"] for r in records[-3:]) / 3
     assert last < first
-    learned = {"sigmoid": ["sigmoid_bias"], "individual": ["tau_image", "tau_text"]}
+    learned = {"sigmoid": ["sigmoid_bias"], "individual": ["tau_x", "tau_y"]}
     for key in learned.get(loss.contrastive, []):
         assert records[0][key] != records[-1][key]
     parts = records[-1].get("losses", {})
