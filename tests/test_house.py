@@ -80,7 +80,7 @@ def test_every_public_name_resolves():
 
 
 def test_every_test_folder_mirrors_a_source_folder():
-    mirrored = {"manifolds", "browser", "helpers", "."}
+    mirrored = {"manifolds", "browser", "helpers", "gpu", "."}
     for folder in (ROOT / "tests").rglob("*"):
         if folder.is_dir() and not folder.name.startswith(("__", ".")):
             name = str(folder.relative_to(ROOT / "tests"))
