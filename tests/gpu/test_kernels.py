@@ -105,7 +105,7 @@ def test_rows_are_the_formulas():
     x, y = (0.3 * torch.randn(2, 5000, 65)).cuda()
     y[0], y[1], x[2] = x[0], -x[1], 0
     for op in (F.lorentz_dist, F.lorentz_exterior_angle, F.poincare_dist, F.sphere_dist):
-        a, b = x / 3, y / 3
+        a, b = x / 6, y / 6
         if op is F.sphere_dist:
             a, b = (torch.nn.functional.normalize(t + 1e-3, dim=-1) for t in (x, y))
         value, exact = op(a, b, 1.0), op(a.double(), b.double(), 1.0)
