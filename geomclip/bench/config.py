@@ -87,7 +87,7 @@ class Case:
         return asdict(self)
 
     def __str__(self) -> str:
-        close = f", {self.close:.0%} close" if self.close else ""
+        close = f", {100 * self.close:g} % close" if self.close else ""
         size = f"{self.n} x {self.m}" if self.subject == "pairwise" else f"{self.n}"
         return f"{self.subject} {self.geometry}, {size}, dim {self.dim}{close}"
 
