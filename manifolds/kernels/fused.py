@@ -5,9 +5,9 @@
 
 The formulas stand in `csrc/pairs.h`. Close pairs, which the product does not resolve in float32,
 are computed from differences by the library (`csrc/direct.h`). Features are centred first, so a
-pair is close only by the measure of the whole batch: a collapsed batch costs what any other does,
-and where most pairs are close in spite of that (a few tight clusters) the direct loops bound the
-cost at about eight matrix products.
+pair is close only by the measure of the whole batch: a collapsed batch costs what any other does.
+Where most pairs are close in spite of that (a few tight clusters) the direct loops bound the cost:
+O(d) a pair as in the products, but an order of magnitude slower than those.
 """
 
 import ctypes
