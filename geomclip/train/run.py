@@ -14,7 +14,7 @@ from geomclip import __version__
 from geomclip.errors import RequestError
 from geomclip.train.checkpoint import WEIGHTS, checkpoints, load_weights, weights_bytes
 from geomclip.train.config import TrainConfig, from_toml, to_toml
-from geomclip.train.files import clear_temporaries, write_bytes, write_text
+from geomclip.train.files import TEMPORARY, clear_temporaries, write_bytes, write_text
 
 if TYPE_CHECKING:
     from geomclip.data.tokenizer import Tokenizer
@@ -72,7 +72,7 @@ def check_folder(out: Path, config: TrainConfig, *, resume: bool) -> None:
                 f"{out} already holds a run ({done})",
                 "Continue it with --resume, or choose another --out.",
             )
-        if out.exists() and any(out.iterdir()):
+        if out.exists() and not _abandoned(out):
             raise RequestError(f"{out} is not empty", "Choose another --out.")
         return
     if not has_run(out):
@@ -194,6 +194,12 @@ def preprocessor(model: "ContrastiveModel") -> dict[str, Any]:
 def write_finished(out: Path, summary: dict[str, Any]) -> None:
     """finished.json, the last file of a run."""
     write_text(out / FINISHED, _json(summary))
+
+
+def _abandoned(out: Path) -> bool:
+    """Whether nothing is in the folder but what a process leaves that is killed as it begins."""
+    files = (p for p in out.rglob("*") if not p.is_dir())
+    return not any(not p.name.startswith(TEMPORARY) for p in files)
 
 
 def _newest(out: Path) -> str:

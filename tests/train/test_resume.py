@@ -159,3 +159,13 @@ def test_a_folder_in_use_is_refused_with_the_way_out(
     with pytest.raises(RequestError, match=r"no run to resume.*\n.*Leave --resume out"):
         train(config, tmp_path / "new", resume=True, splits=splits)
     assert os.listdir(tmp_path) == ["notes.txt"]
+
+
+def test_killed_before_its_first_file_is_no_run(
+    tmp_path: Path, small: SimpleNamespace, splits: Any
+) -> None:
+    out = tmp_path / "run"
+    (out / "checkpoints").mkdir(parents=True)
+    (out / ".tmp-config.toml").write_text("geom")
+    assert train(small.config(steps=1), out, splits=splits).step == 1
+    assert not list(out.rglob(".tmp-*"))
