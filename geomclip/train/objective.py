@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from jaxtyping import Float
 from torch import Tensor
 
+from geomclip.errors import RequestError
 from geomclip.geometry import Geometry
 from geomclip.losses import (
     chain_links,
@@ -24,6 +25,7 @@ from geomclip.train.criterion import Criterion
 from geomclip.train.samples import NOTHING, Known
 from geomclip.train.schedule import entailment_schedule
 from geomclip.train.world import World
+from manifolds.kernels.contrastive import supports
 from manifolds.kernels.sharded import gather_rows
 
 
@@ -44,7 +46,11 @@ class Terms:
 
 
 class Objective:
-    """The loss of a configuration over the processes of a run."""
+    """The loss of a configuration over the processes of a run.
+
+    Raises:
+        RequestError: a ring of processes, on a manifold without a linear-memory loss.
+    """
 
     def __init__(
         self,
@@ -57,6 +63,12 @@ class Objective:
         self.config = config
         self.world = world
         self.criterion = criterion or Criterion(config, geometry)
+        self.linear = supports(geometry.manifold, geometry.spec.logit)
+        if world.size > 1 and config.exchange == "ring" and not self.linear:
+            raise RequestError(
+                f"exchange ring: there is no linear-memory loss on {geometry.manifold.name}",
+                "Use --exchange gather.",
+            )
 
     def __call__(
         self,
@@ -104,9 +116,10 @@ class Objective:
 
     def _contrastive(self, sample: Sample, whole: Sample, min_radius: float) -> Tensor:
         criterion, geometry, exchange = self.criterion, self.geometry, self.config.exchange
-        if self.world.size > 1 and criterion.contrastive == "info_nce":
+        sharded = self.world.size > 1 and self.linear
+        if sharded and criterion.contrastive == "info_nce":
             return sharded_info_nce(geometry, sample.image, sample.text, exchange=exchange)
-        if self.world.size > 1 and criterion.contrastive == "sigmoid":
+        if sharded and criterion.contrastive == "sigmoid":
             bias = criterion.states["sigmoid"](geometry)
             return sharded_sigmoid_loss(
                 geometry, sample.image, sample.text, bias, exchange=exchange
@@ -116,7 +129,8 @@ class Objective:
     def _whole(self, sample: Sample) -> Sample:
         """The pairs of all processes, where a loss asks for them; label texts stay apart."""
         names = {self.criterion.contrastive, *self.criterion.weights}
-        if self.world.size == 1 or names <= {"info_nce", "sigmoid", "chains"}:
+        shared = {"info_nce", "sigmoid", "chains"} if self.linear else {"chains"}
+        if self.world.size == 1 or names <= shared:
             return sample
         return Sample(
             gather_rows(sample.image),

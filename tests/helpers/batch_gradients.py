@@ -22,13 +22,16 @@ from geomclip.geometry import build_geometry
 from geomclip.model import ContrastiveModel
 from geomclip.names import CANONICAL
 from geomclip.towers import ConvNet, TextTransformer, VisionTransformer
-from geomclip.train.config import TrainConfig
+from geomclip.train.config import ModelConfig, TrainConfig
 from geomclip.train.gradients import Gradients
 from geomclip.train.root import update_root
 from geomclip.train.world import World, joined
 
 BATCH, DIM, SIDE, LENGTH, VOCABULARY = 16, 6, 8, 5, 20
 EOT = VOCABULARY - 1
+
+# Has no linear-memory loss.
+PRODUCT = "lorentz2xsphere4"
 
 # Geometry, image tower, exchange, accumulate.
 Case = tuple[str, str, str, int]
@@ -42,7 +45,8 @@ def cases(world: int) -> list[Case]:
         return [("hyperbolic", *way) for way in ways]
     if world == 2:
         ways += [("convnet", "ring", 1), ("vit", "gather", 2)]
-    return [(geometry, *way) for geometry in CANONICAL for way in ways]
+    found = [(geometry, *way) for geometry in CANONICAL for way in ways]
+    return [*found, (PRODUCT, "vit", "gather", 2)]
 
 
 def build(geometry: str, tower: str, *, dropout: float = 0.0) -> ContrastiveModel:
@@ -76,10 +80,10 @@ def batch(n: int = BATCH) -> tuple[Tensor, Tensor]:
 
 def settings(geometry: str, **changes: Any) -> TrainConfig:
     """The configuration of a case: entailment on, half-way through its schedules."""
-    cones = geometry not in ("clip", "elliptic")
+    cones = geometry not in ("clip", "elliptic", PRODUCT)
     config = TrainConfig(
         geometry=geometry, batch_size=BATCH, entailment=0.3 if cones else 0.0, steps=10,
-        entailment_full=1.0, final_min_radius=0.2,
+        entailment_full=1.0, final_min_radius=0.2, model=ModelConfig(embed_dim=DIM),
     )  # fmt: skip
     return dataclasses.replace(config, **changes)
 

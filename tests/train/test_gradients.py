@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 import torch
-from batch_gradients import batch, build, cases, compute, root, settings
+from batch_gradients import PRODUCT, batch, build, cases, compute, root, settings
 from launching import finish, launch
 from torch import Tensor, nn
 
+from geomclip.errors import RequestError
 from geomclip.names import CANONICAL
 from geomclip.train.gradients import Gradients
 from geomclip.train.objective import Objective
@@ -31,7 +32,8 @@ def agree(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> None:
 @pytest.fixture(scope="module")
 def alone() -> dict[tuple[str, str], dict[str, Tensor]]:
     """One process, the batch in one piece, by geometry and tower."""
-    ways = {(g, t): (g, t, "gather", 1) for g in CANONICAL for t in ("convnet", "vit")}
+    names = [*CANONICAL, PRODUCT]
+    ways = {(g, t): (g, t, "gather", 1) for g in names for t in ("convnet", "vit")}
     return {key: compute(case, World()) for key, case in ways.items()}
 
 
@@ -56,6 +58,12 @@ def test_processes_equal_one(
         assert found.keys() == set(cases(world))
         for (geometry, tower, _, _), values in found.items():
             agree(values, alone[geometry, tower])
+
+
+def test_a_ring_needs_the_linear_memory_loss() -> None:
+    config = settings(PRODUCT, exchange="ring")
+    with pytest.raises(RequestError, match=r"no linear-memory loss on .*\n.*--exchange gather"):
+        Objective(build(PRODUCT, "vit").geometry, config, World(0, 2))
 
 
 def found(model: nn.Module) -> dict[str, Tensor]:
