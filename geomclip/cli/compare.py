@@ -130,11 +130,10 @@ def run(argv: list[str]) -> int:
 
     overrides = read_overrides(options)
     if options.data.source != "emoji":
-        from geomclip.data.sources import sniff
+        from geomclip.data.sources import check_comparable
 
         # Before any process is started, which would only report the same.
-        for source in options.data.sources:
-            sniff(source)
+        check_comparable(options.data)
     with RunProgress(output) as view:
         comparison = compare(
             options.geometry_names(),

@@ -57,7 +57,7 @@ class LaneReader:
 
         Raises GeomclipError where nothing of the lane's epoch can be used.
         """
-        number, place = self.order.window_of(position)
+        number, place = self.order.window_of(self.lane, position)
         for passed in [n for n in self._windows if n < number]:
             del self._windows[passed]
         records = self._window(number)

@@ -2,9 +2,10 @@
 
 The records of a source, shard after shard in an order drawn for each epoch, are a ring; it is cut
 into as many equal arcs as there are lanes, from a random point on. A lane walks its arc in windows
-whose records are permuted. A global batch takes the same number of records from every lane, lane
-after lane, so that processes and workers can take whole lanes and no number depends on how many
-there are. Every position has its record by arithmetic: to resume is to go on counting.
+whose records are permuted; lanes end theirs at different positions, which spreads the reading. A
+global batch takes the same number of records from every lane, lane after lane, so that processes
+and workers can take whole lanes and no number depends on how many there are. Every position has its
+record by arithmetic: to resume is to go on counting.
 """
 
 from dataclasses import dataclass
@@ -55,36 +56,45 @@ class LaneOrder:
             )
         self.lanes, self.length, self.seed, self.resample = lanes, length, seed, resample
         self.window = min(window, length)
-        self.per_epoch = -(-length // self.window)
+        # One more than fit: the first of an epoch is cut short, and the last, by the lane's phase.
+        self.per_epoch = -(-length // self.window) + 1
         self._epoch: tuple[int, np.ndarray, np.ndarray, int] | None = None
 
-    def window_of(self, position: int) -> tuple[int, int]:
+    def window_of(self, lane: int, position: int) -> tuple[int, int]:
         """The window of a lane's position, counted over all epochs, and the place in it."""
         epoch, offset = divmod(position, self.length)
-        return epoch * self.per_epoch + offset // self.window, offset % self.window
+        number = (offset + self._phase(lane)) // self.window
+        return epoch * self.per_epoch + number, offset - self._bounds(lane, number)[0]
 
     def runs(self, lane: int, window: int) -> list[Run]:
         """The records of a window in the order in which they lie in the shards."""
         epoch, number = divmod(window, self.per_epoch)
         shards, ends, turn = self._ring(epoch)
-        first = turn + lane * self.total // self.lanes + number * self.window
-        left = min(self.window, self.length - number * self.window)
+        start, stop = self._bounds(lane, number)
+        first, left = turn + lane * self.total // self.lanes + start, stop - start
         runs = []
         while left:
             at = first % self.total
             k = int(np.searchsorted(ends, at, side="right"))
             shard = int(shards[k])
-            start = at - (int(ends[k]) - int(self.sizes[shard]))
+            begin = at - (int(ends[k]) - int(self.sizes[shard]))
             count = min(left, int(ends[k]) - at, self.total - at)
-            runs.append(Run(shard, start, start + count))
+            runs.append(Run(shard, begin, begin + count))
             first, left = first + count, left - count
         return runs
 
     def permutation(self, lane: int, window: int) -> np.ndarray:
         """Which record of the window comes at each place."""
-        number = window % self.per_epoch
-        count = min(self.window, self.length - number * self.window)
-        return np.random.default_rng((*self.seed, _WINDOW, lane, window)).permutation(count)
+        start, stop = self._bounds(lane, window % self.per_epoch)
+        return np.random.default_rng((*self.seed, _WINDOW, lane, window)).permutation(stop - start)
+
+    def _phase(self, lane: int) -> int:
+        return lane * self.window // self.lanes
+
+    def _bounds(self, lane: int, number: int) -> tuple[int, int]:
+        """The positions of an epoch that a window of it has; the last may have none."""
+        start = number * self.window - self._phase(lane)
+        return min(max(0, start), self.length), min(start + self.window, self.length)
 
     def _ring(self, epoch: int) -> tuple[np.ndarray, np.ndarray, int]:
         """Shards of an epoch, the ring position after each, and where the first lane starts."""

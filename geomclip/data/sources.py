@@ -59,6 +59,19 @@ def load(
     return load_source(config, image_size, progress=progress)
 
 
+def check_comparable(config: DataConfig) -> None:
+    """Whether a comparison can be made on these data, which are not read.
+
+    Raises RequestError for a path that is no data, and for a stream without validation data.
+    """
+    files = [files_of(source) for source in config.sources]
+    if is_streamed(config, files) and not config.val_data:
+        raise RequestError(
+            f"{config.source} is streamed, and nothing of a stream is held out to compare on",
+            "Give --data.val-data PATH.",
+        )
+
+
 def load_streamed(
     config: DataConfig,
     files: list[tuple[Format, list[str]]],

@@ -6,6 +6,8 @@ import subprocess
 import sysconfig
 from pathlib import Path
 
+from shards import shards
+
 from geomclip.cli.main import main
 
 COMMAND = str(Path(sysconfig.get_path("scripts")) / "geomclip")
@@ -56,3 +58,12 @@ def test_data_that_are_not_there_stop_a_comparison_before_it_begins(tmp_path, ca
     assert main([*argv, "--steps", "1"]) == 2
     captured = capsys.readouterr()
     assert "nowhere.csv: there is no such file" in captured.err and captured.out == ""
+
+
+def test_a_stream_without_validation_data_is_refused(tmp_path, capsys):
+    pattern = shards(tmp_path / "shards", [3, 2])
+    argv = ["compare", "--data", pattern, "--data.stream", "always", "--out", str(tmp_path / "out")]
+    assert main(argv) == 2
+    what, how = capsys.readouterr().err.splitlines()[-2:]
+    assert "nothing of a stream is held out" in what and "--data.val-data" in how
+    assert not (tmp_path / "out").exists()

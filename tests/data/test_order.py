@@ -13,7 +13,7 @@ def walk(order: LaneOrder, lane: int, positions: range) -> list[tuple[int, int]]
     """(shard, record) at each position of a lane."""
     found = []
     for position in positions:
-        window, place = order.window_of(position)
+        window, place = order.window_of(lane, position)
         records = [
             (run.shard, i) for run in order.runs(lane, window) for i in range(run.start, run.stop)
         ]
@@ -34,6 +34,14 @@ def test_lanes_partition_every_epoch(sizes, lanes, window):
         assert len(seen) == len(set(seen)) == lanes * order.length
         assert set(seen) <= everything
         assert len(everything) - len(seen) < lanes
+
+
+def test_lanes_do_not_all_begin_a_window_at_once():
+    order = LaneOrder(np.array([4096]), lanes=8, length=512, window=64, seed=(0, 0))
+    begins = [
+        sum(order.window_of(lane, p)[1] == 0 for lane in range(8)) for p in range(1, order.length)
+    ]
+    assert max(begins) == 1 and sum(begins) == 7 * 8 + 7
 
 
 def test_what_an_epoch_leaves_out_is_not_always_the_same():
@@ -59,7 +67,7 @@ def test_resampled_shards_come_with_replacement_and_evenly():
     order = LaneOrder(sizes, lanes=1, length=20, window=20, seed=(0, 0), resample=True)
     epochs = 2000
     count = np.zeros(5)
-    for window in range(epochs):
+    for window in range(epochs * order.per_epoch):
         for run in order.runs(0, window):
             count[run.shard] += run.stop - run.start
     # An epoch's records of one shard vary by less than all 20: five standard errors of the mean.
