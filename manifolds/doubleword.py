@@ -43,21 +43,25 @@ class Wide:
 
     def __mul__(self, other: "Wide | Tensor | float") -> "Wide":
         if isinstance(other, Tensor):
-            high, low = two_product(self.high, other)
-            return _normal(high, low + self.low * other)
+            return self.times(other)
         other = wide(other, self.high)
         high, low = two_product(self.high, other.high)
         return _normal(high, low + (self.high * other.low + self.low * other.high))
+
+    def times(self, other: Tensor) -> "Wide":
+        """Times a tensor; torch.compile can't follow Wide * Tensor, where both have a product."""
+        high, low = two_product(self.high, other)
+        return _normal(high, low + self.low * other)
 
     def __truediv__(self, other: "Wide | Tensor | float") -> "Wide":
         other = wide(other, self.high)
         zero = other.high == 0
         other = Wide(torch.where(zero, torch.ones_like(other.high), other.high), other.low)
         first = self.high / other.high
-        rest = self - other * first
+        rest = self - other.times(first)
         second = rest.high / other.high
-        third = (rest - other * second).high / other.high
-        quotient = _normal(*two_sum(first, second)) + third
+        third = (rest - other.times(second)).high / other.high
+        quotient = _normal(*two_sum(first, second)) + wide(third, third)
         return Wide(_zeroed(quotient.high, zero), _zeroed(quotient.low, zero))
 
     __radd__ = __add__
@@ -147,7 +151,7 @@ def across(v: Tensor, x: Tensor) -> Wide:
     zero = own == 0
     own = torch.where(zero, torch.ones_like(own), own)
     rest = Wide(*two_product(small, own)) - Wide(*two_product(unit, other))
-    rest = (rest - dot(rest, unit) / dot(unit, unit) * unit) / own
+    rest = (rest - (dot(rest, unit) / dot(unit, unit)).times(unit)) / wide(own, own)
     # Where even the low words underflow, nothing is left to see.
     nothing = rest.high.abs() < torch.finfo(x.dtype).tiny / torch.finfo(x.dtype).eps
     return Wide(_zeroed(rest.high, nothing), _zeroed(rest.low, nothing)).scaled(power)

@@ -87,7 +87,7 @@ def _fine_logarithm(c: Tensor, x: Tensor, y: Tensor) -> Tensor:
     p = fine_pair(x, y, c)
     q = p.q.value
     factor = asinhc(safe_sqrt(q)) / (1 + q).sqrt()  # before cosh(r), which is as large as 1/factor
-    along = (p.along_x * factor * p.x_cosh / p.root_c).value
+    along = (p.along_x.times(factor) * p.x_cosh / p.root_c).value
     return along * safe_divide(x, p.x_norm.value) - factor * p.across_x.value
 
 
@@ -114,7 +114,7 @@ def _fine_transport(c: Tensor, x: Tensor, y: Tensor, v: Tensor) -> Tensor:
     product = p.along_x * (dw.dot(v, x) / p.x_norm / p.x_cosh)
     product = product - p.root_c * dw.dot(p.across_x, dw.across(v, x))
     factor = p.root_c * product / ((p.q + 1.0) * 2.0)
-    return (factor * dw.difference(x, -y) + v).value
+    return (factor * dw.difference(x, -y) + dw.wide(v, v)).value
 
 
 _EXPONENTIAL = FineMap(partial(_exponential, fine=True), lorentz_expmap, _exponential)

@@ -146,7 +146,7 @@ class Tape:
             total: Wide | None = None
             for (owner, _), (share, vector) in sums.items():
                 if owner == name:
-                    term = share * vector
+                    term = share * vector if isinstance(vector, Wide) else share.times(vector)
                     total = term if total is None else total + term
             assert total is not None
             gradients.append(total.value)

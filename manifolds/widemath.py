@@ -53,7 +53,7 @@ def exp(a: Wide) -> Wide:
     beyond = a.high.abs() > 800
     a = select(beyond, wide(a.high.clamp(-800, 800), a.high), a)
     turns = (a.high / _LN2[0]).round()
-    rest = a - _constant(_LN2, a.high) * turns
+    rest = a - _constant(_LN2, a.high).times(turns)
     total = _series(Wide(rest.high / 64, rest.low / 64), _EXP)
     for _ in range(6):
         total = total * total
@@ -105,7 +105,7 @@ def arc(q: Wide) -> tuple[Wide, Wide]:
     up = exp(wide(start, start))
     down = 1.0 / up
     # One step of Newton's method for sinh(D/2) = sqrt(q).
-    half = (root - (up - down) * 0.5) / ((up + down) * 0.5) + start
+    half = (root - (up - down) * 0.5) / ((up + down) * 0.5) + wide(start, start)
     above = inner + 1.0
     far = half / root / above.sqrt()
     slope = ((1.0 - (inner * 2.0 + 1.0) * far) / above) / (inner * 2.0)
