@@ -13,6 +13,7 @@ from manifolds.kernels import build, library
 def missing() -> str:
     try:
         build.find_nvcc()
+        build.find_compiler()  # which nvcc calls
         return ""
     except build.BuildError as reason:
         return str(reason)
