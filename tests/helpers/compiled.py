@@ -9,7 +9,7 @@ import json
 import sys
 
 import torch
-from spaces import SPACES, make, pairwise, rowwise, with_gradients
+from spaces import SPACES, graphs, make, pairwise, with_gradients
 
 
 def differences(backend: str, operations: list[str]) -> dict[str, dict[str, float | str]]:
@@ -19,7 +19,7 @@ def differences(backend: str, operations: list[str]) -> dict[str, dict[str, floa
         torch.manual_seed(0)
         m = make(name, learnable=True)
         x, y = m.random_normal(2, 5, 4, std=0.3).detach()
-        rows = {op: f for op, f in rowwise(m).items() if not operations or op in operations}
+        rows = {op: f for op, f in graphs(m).items() if not operations or op in operations}
 
         def together(x, y, rows=rows):
             return [f(x, y) for f in rows.values()]

@@ -133,6 +133,17 @@ def rowwise(m: Manifold) -> dict[str, Operation]:
     return named
 
 
+def graphs(m: Manifold) -> dict[str, Operation]:
+    """The operations on rows that torch.compile can make one graph of.
+
+    Not the density on spheres: it sums over the turns round them, whose number depends on std.
+    """
+    named = rowwise(m)
+    if m.codim:
+        del named["log_normal_density"]
+    return named
+
+
 def pairwise(m: Manifold) -> dict[str, Operation]:
     """The operations on all pairs."""
     named: dict[str, Operation] = {

@@ -16,7 +16,7 @@ import ddp
 import geoopt
 import pytest
 import torch
-from spaces import SPACES, make, pairwise, rowwise
+from spaces import SPACES, graphs, make, pairwise, rowwise
 from torch import nn
 from torch.testing import assert_close
 
@@ -58,9 +58,9 @@ def test_distances_compile_into_one_graph():
 @pytest.mark.slow
 @pytest.mark.parametrize(("backend", "limit"), [("aot_eager", 0.0), ("inductor", 2e-6)])
 def test_every_operation_on_rows_compiles_into_one_graph(backend, limit):
-    found = json.loads(output(start("compiled.py", backend, *rowwise(make("lorentz")))))
+    found = json.loads(output(start("compiled.py", backend, *graphs(make("lorentz")))))
     for name in SPACES:
-        assert set(rowwise(make(name))) < set(found[name])
+        assert set(graphs(make(name))) < set(found[name])
         assert all(d <= limit for d in found[name].values()), (name, found[name])
 
 
