@@ -1,7 +1,7 @@
 """What large batches cost: cached embeddings in time, the sharded loss in memory by processes.
 
     python experiments/bench/scale.py time --batch 512 --parts 16 --rounds 5
-    python experiments/bench/scale.py memory --pairs 2048 --dim 512 --worlds 1 2 4
+    python experiments/bench/scale.py memory --pairs 1024 --dim 512 --worlds 1 2 4
 
 `time` takes the trainer's own gradient step over one batch in one piece, in `--parts` parts from
 cached embeddings (`--accumulate`), and as many small batches one after the other; the three take
@@ -149,7 +149,9 @@ def run_processes(world: int, pairs: int, dim: int, exchange: str) -> int:
     for rank in range(world):
         found = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world)}
         there = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
-        environment = os.environ | found | there
+        # glibc moves this bound as it goes; freed blocks then stay, more of them the more come by.
+        fixed = {"MALLOC_MMAP_THRESHOLD_": str(1 << 18), "MALLOC_TRIM_THRESHOLD_": str(1 << 17)}
+        environment = os.environ | found | there | fixed
         calls.append(subprocess.Popen(command, env=environment, stdout=-1, text=True))
     texts = [call.communicate()[0] for call in calls]
     if any(call.returncode for call in calls):
@@ -165,7 +167,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=512)
     parser.add_argument("--parts", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--pairs", type=int, default=2048)
+    parser.add_argument("--pairs", type=int, default=1024)
     parser.add_argument("--dim", type=int, default=512)
     parser.add_argument("--worlds", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--exchange", choices=["gather", "ring", "none"], default="ring")
