@@ -16,7 +16,7 @@ from torch import Tensor
 from manifolds.kernels import near
 from manifolds.kernels.library import Library
 from manifolds.kernels.online import Online
-from manifolds.kernels.precision import TAU
+from manifolds.kernels.precision import closeness
 from manifolds.kernels.radial import FUNCTIONS
 from manifolds.kernels.tiles import Pairs
 
@@ -122,7 +122,9 @@ class Compiled:
     def _block(self, product: Tensor, out: Tensor, tile: tuple[int, int]) -> Block:
         p, (rows, columns) = self.pairs, self._slices(tile)
         # A share of -inf (times a level of 0: NaN) calls no pair close.
-        share = -torch.inf if p.space == "dot" else TAU[p.precision]
+        share = -torch.inf
+        if p.space != "dot":
+            share = closeness(p.precision, p.x.points.shape[1])
         return Block(
             product=product.data_ptr(),
             product_ld=product.stride(0),

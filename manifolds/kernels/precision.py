@@ -5,8 +5,8 @@
     tf32      CUDA only: products with 10 bits of mantissa
 
 A logit that is a product <x, y> is then off by at most about 2^-16 (bf16x3) or 2^-10 (tf32) of
-factor * |x||y|. The relative error of a distance is below 1/(2 TAU) times that: pairs closer than
-TAU are computed from differences. Gradients are multiplied in tf32 under both.
+factor * |x||y|. The relative error of a distance is below 1/(2 tau) times that: pairs closer than
+tau = `closeness` are computed from differences. Gradients are multiplied in tf32 under both.
 """
 
 from collections.abc import Iterator
@@ -17,11 +17,19 @@ from torch import Tensor
 
 PRECISIONS = ("float32", "bf16x3", "tf32")
 
-# Share of A + B + h A B (`spaces`) below which u has lost its digits to the product. A float32
-# product over d = 512 is off by about 3 eps of it; half of that relative error reaches a distance.
+# Smallest share of `closeness`.
 TAU = {"float32": 1 / 40, "bf16x3": 1 / 20, "tf32": 1 / 10}
 # The same where float32 results come from float64 products: 0.1 eps of float32 is left.
 WIDE_TAU = 1e-7
+
+
+def closeness(precision: str, d: int) -> float:
+    """Share of A + B + h A B (`spaces`) below which u has lost its digits to the product.
+
+    A float32 product over d terms is off by up to (1.25 + 0.1 sqrt(d)) eps of it
+    (`fused.closeness`), and half of that relative error reaches a distance: at most 64 eps.
+    """
+    return max(TAU[precision], (1.25 + 0.1 * d**0.5) / 128)
 
 
 def check_precision(precision: str, device: torch.device) -> None:

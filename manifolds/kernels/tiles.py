@@ -130,7 +130,7 @@ class Pairs:
         self, rows: slice, columns: slice, product: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
         """u of a block, 1 for partners, and its close pairs; float64 without a product."""
-        share = precision.TAU[self.precision]
+        share = precision.closeness(self.precision, self.x.points.shape[1])
         if product is None:
             left, right = self.wide_rows(rows, columns)
             product, share = left @ right.mT, precision.WIDE_TAU
