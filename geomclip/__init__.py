@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "ContrastiveModel": "geomclip.model",
+    "Embeddings": "geomclip.embeddings",
     "Geometry": "geomclip.geometry",
     "GEOMETRIES": "geomclip.spec",
     "GeomclipError": "geomclip.errors",

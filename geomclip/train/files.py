@@ -29,6 +29,25 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path beside `path` to write to; renamed over it at the end of the block, whole.
+
+    For what is too large to be held in memory a second time. Raises OSError; `path` is then
+    untouched, as after any error in the block.
+    """
+    temporary = path.with_name(f"{TEMPORARY}{path.name}")
+    try:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
 def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
     """Create the folder `path` with these files in one rename.
 
