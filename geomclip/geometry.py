@@ -10,25 +10,31 @@ scale of modality m; c magnitude of the curvature. The named ones are the rows o
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 import manifolds
+from geomclip import scalars
 from geomclip.errors import GeomclipError
-from geomclip.lifts import LIFTS, LOGITS, normalise
+from geomclip.lifts import LIFTS, LOGITS, tangent_mean
 from geomclip.names import ALIASES, canonical, factors
 from geomclip.precision import no_autocast, widen
 from geomclip.products import build_product
+from geomclip.roots import PointSum
+from geomclip.scalars import (
+    MAX_LOGIT_SCALE,
+    BoundedScalar,
+    check_alpha_max,
+    check_logit_scale,
+)
 from geomclip.spec import GEOMETRIES, PRODUCT, GeometrySpec
 from manifolds import Manifold, Product
 from manifolds.curvature import CurvedManifold
 
 __all__ = ["ALIASES", "GEOMETRIES", "PRODUCT", "Geometry", "GeometrySpec", "build_geometry"]
-
-MAX_LOGIT_SCALE = math.log(100)
 
 
 class Geometry(nn.Module):
@@ -45,9 +51,12 @@ class Geometry(nn.Module):
         init_logit_scale: log beta at the start; None takes `spec.init_logit_scale`.
         min_logit_scale: lower bound of log beta; none by default. The upper bound is log 100.
         alpha_max: upper bound of alpha_m where it is learned; none by default.
+        given: the modalities whose encoders give points, not features (`gives_points = True`, as
+            `towers.PointTable`): `lift` leaves them as they are, and they have no alpha.
 
     Raises:
-        ValueError: dim < 1 or not that of the product, or an initial value outside its bounds.
+        ValueError: dim < 1 or not that of the product, an initial value outside its bounds, or a
+            given modality that is none.
     """
 
     root_point: Tensor
@@ -63,6 +72,7 @@ class Geometry(nn.Module):
         init_logit_scale: float | None = None,
         min_logit_scale: float | None = None,
         alpha_max: float | None = None,
+        given: Collection[str] = (),
     ) -> None:
         super().__init__()
         if dim < 1:
@@ -74,25 +84,21 @@ class Geometry(nn.Module):
             )
         start = spec.init_logit_scale if init_logit_scale is None else init_logit_scale
         lower = -math.inf if min_logit_scale is None else min_logit_scale
-        if not (lower <= start <= MAX_LOGIT_SCALE and math.isfinite(start)):
-            raise ValueError(
-                f"{name}: init_logit_scale must lie in [{lower:g}, log 100 = {MAX_LOGIT_SCALE:.4f}]"
-                f", got {start:g}; it is the log of the logits' factor, change it or its bound"
-            )
-        if alpha_max is not None and spec.learned_alpha and not alpha_max >= dim**-0.5:
-            raise ValueError(
-                f"{name}: alpha_max must be at least alpha's initial value, d^-1/2 = "
-                f"{dim**-0.5:.4g}, got {alpha_max:g}"
-            )
+        check_logit_scale(name, start, lower)
+        if spec.learned_alpha:
+            check_alpha_max(name, alpha_max, dim)
         self.name = name
         self.spec = spec
         self.dim = dim
         self.modalities = tuple(modalities)
+        self.given = frozenset(given)
+        for modality in sorted(self.given):
+            self._check_modality(modality)
         self.min_logit_scale = min_logit_scale
         self.alpha_max = alpha_max
         self.manifold = manifold
         self.logit_scale = nn.Parameter(torch.tensor(float(start)))
-        learned = self.modalities if spec.learned_alpha else ()
+        learned = [m for m in self.modalities if spec.learned_alpha and m not in self.given]
         log_alpha = -math.log(dim) / 2
         self.log_alpha = nn.ParameterDict(
             {modality: nn.Parameter(torch.tensor(log_alpha)) for modality in learned}
@@ -119,14 +125,19 @@ class Geometry(nn.Module):
             scale       d^-1/2 f                                     euclidean*
             expmap0     exp_0(alpha_m f), so dist0 = alpha_m |f|     hyperbolic*, poincare
 
+        Of a `given` modality they are points already, and come back as they are.
+
         Raises:
             ValueError: unknown modality, another dimension, not floating point, or (normalise) zero
                 features.
         """
-        alpha = self.alpha(modality)
+        self._check_modality(modality)
         self._check_dim(features, "features")
+        features = widen(features, "features")
+        if modality in self.given:
+            return features
+        alpha = self.alpha(modality)
         with no_autocast(features):
-            features = widen(features, "features")
             if isinstance(alpha, Tensor):
                 alpha = alpha.to(features.dtype)
             scale = self.spec.tangent_scale * alpha
@@ -135,12 +146,11 @@ class Geometry(nn.Module):
 
     def alpha(self, modality: str) -> Float[Tensor, ""] | float:
         """Length of a point's tangent vector at the origin over its feature's: the learned
-        alpha_m, or d^-1/2. Raises ValueError for an unknown modality.
+        alpha_m, or d^-1/2. Raises ValueError for a modality that is unknown or given.
         """
-        if modality not in self.modalities:
-            raise ValueError(
-                f"{self.name}: unknown modality {modality!r}; one of {', '.join(self.modalities)}"
-            )
+        self._check_modality(modality)
+        if modality in self.given:
+            raise ValueError(f"{self.name}: {modality} gives points, which no alpha scales")
         if not self.spec.learned_alpha:
             return self.dim**-0.5
         return widen(self.log_alpha[modality], "log_alpha").exp()
@@ -157,15 +167,11 @@ class Geometry(nn.Module):
             ValueError: no prompts, features that cancel to 0 (normalise), or as `lift`.
         """
         self._check_dim(features, "features")
-        if features.ndim < 2 or features.shape[-2] == 0:
-            raise ValueError(
-                f"{self.name}: a prototype needs features (..., k, d) with at least one prompt k, "
-                f"got {tuple(features.shape)}"
-            )
-        features = widen(features, "features")
-        if self.spec.lift == "normalise":
-            features = normalise(self.manifold, features, 1.0, f"{self.name}, {modality}")
-        return self.lift(features.mean(-2), modality)
+        if modality in self.given:
+            raise ValueError(f"{self.name}: {modality} gives points, which have no prompts")
+        directions = self.spec.lift == "normalise"
+        mean = tangent_mean(widen(features, "features"), directions, f"{self.name}, {modality}")
+        return self.lift(mean, modality)
 
     def score(
         self, x: Float[Tensor, "*b n d"], y: Float[Tensor, "*b m d"]
@@ -221,13 +227,11 @@ class Geometry(nn.Module):
     @torch.no_grad()
     def set_root_(
         self,
-        image_points: Float[Tensor, "n d"],
-        text_points: Float[Tensor, "m d"],
-        *,
+        *points: Float[Tensor, "_ d"],
         add_up: Callable[[Tensor], Tensor] = lambda sums: sums,
     ) -> None:
-        """Set the root of clip and elliptic to the normalised mean of the n + m points; where the
-        root is the origin there is nothing to set.
+        """Set the root of clip and elliptic to the normalised mean of all points, those of each
+        modality being one of `points`; where the root is the origin there is nothing to set.
 
         Args:
             add_up: adds the sums of points over several processes; all of them call this then.
@@ -235,23 +239,14 @@ class Geometry(nn.Module):
         Raises:
             ValueError: another dimension; or the mean is 0 (also of no points) or not finite.
         """
-        self._check_dim(image_points, "image_points")
-        self._check_dim(text_points, "text_points")
+        for number, part in enumerate(points):
+            self._check_dim(part, f"points of modality {number}")
         if self.spec.root == "origin":
             return
-        # float64: the sum runs over a training set.
-        total = image_points.double().sum(0) + text_points.to(image_points.device).double().sum(0)
-        count = len(image_points) + len(text_points)
-        sums = add_up(torch.cat([total, total.new_tensor([float(count)])]))
-        total, count = sums[:-1], int(sums[-1])
-        length = torch.linalg.vector_norm(total).item()
-        # Points that cancel leave rounding, which has a length but no direction.
-        if not (math.isfinite(length) and length > 1e-7 * count):
-            raise ValueError(
-                f"{self.name}: the sum of {count} points has length {length:g} and gives no root; "
-                "pass finite points that do not cancel, at least one"
-            )
-        self.root_point.copy_(total / length)
+        total = PointSum(self.dim, self.root_point.device)
+        for part in points:
+            total.add(part)
+        self.root_point.copy_(total.over(add_up).direction(self.name))
 
     def root_distance(self, x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b"]:
         """Distance to the root: geodesic length, or for clip (1 - cos(x, root)) / 2, in 0..1
@@ -310,7 +305,6 @@ class Geometry(nn.Module):
         learned = [p for p in self.manifold.parameters() if p.requires_grad]  # a product has many
         return [self.logit_scale, *self.log_alpha.values(), *learned]
 
-    @torch.no_grad()
     def apply_bounds_(self) -> dict[str, str]:
         """Bring every scalar back within its bounds; call it after the optimizer's step.
 
@@ -319,36 +313,28 @@ class Geometry(nn.Module):
         Returns:
             The scalars that were outside, by their names in `scalars()`: "lower" or "upper".
         """
-        touched = {}
-        for name, parameter, lower, upper in self._bounded():
-            if parameter < lower:
-                parameter.copy_(lower)
-                touched[name] = "lower"
-            elif parameter > upper:
-                parameter.copy_(upper)
-                touched[name] = "upper"
-        return touched | self.manifold.apply_bounds_()
+        return scalars.apply_bounds_(self._bounded()) | self.manifold.apply_bounds_()
 
-    @torch.no_grad()
     def at_bound(self) -> dict[str, str]:
         """The scalars that stand at a bound now (or beyond it): "lower" or "upper"."""
-        standing = {}
-        for name, parameter, lower, upper in self._bounded():
-            if parameter <= lower:
-                standing[name] = "lower"
-            elif parameter >= upper:
-                standing[name] = "upper"
-        return standing | self.manifold.at_bound()
+        return scalars.at_bound(self._bounded()) | self.manifold.at_bound()
 
-    def _bounded(self) -> list[tuple[str, nn.Parameter, Tensor, Tensor]]:
+    def _bounded(self) -> list[BoundedScalar]:
         lower = -math.inf if self.min_logit_scale is None else self.min_logit_scale
-        rows = [("logit_scale", self.logit_scale, lower, MAX_LOGIT_SCALE)]
         upper = math.inf if self.alpha_max is None else math.log(self.alpha_max)
-        for modality, log_alpha in self.log_alpha.items():
-            rows.append((f"alpha_{modality}", log_alpha, -math.inf, upper))
-        # In the parameter's dtype: log 100 is no float32, and a parameter put on its rounded
-        # value would count as outside for ever.
-        return [(name, p, p.new_tensor(low), p.new_tensor(high)) for name, p, low, high in rows]
+        return [
+            BoundedScalar("logit_scale", self.logit_scale, lower, MAX_LOGIT_SCALE),
+            *(
+                BoundedScalar(f"alpha_{modality}", log_alpha, -math.inf, upper)
+                for modality, log_alpha in self.log_alpha.items()
+            ),
+        ]
+
+    def _check_modality(self, modality: str) -> None:
+        if modality not in self.modalities:
+            raise ValueError(
+                f"{self.name}: unknown modality {modality!r}; one of {', '.join(self.modalities)}"
+            )
 
     def _check_dim(self, x: Tensor, what: str) -> None:
         if x.ndim == 0 or x.shape[-1] != self.dim:
@@ -371,6 +357,7 @@ def build_geometry(
     learn_c: bool = True,
     c_min: float | None = None,
     c_max: float | None = None,
+    given: Collection[str] = (),
 ) -> Geometry:
     """A named geometry with the initial values of its row of `GEOMETRIES`.
 
@@ -388,6 +375,7 @@ def build_geometry(
             only; the others have no such scalar.
         learn_c: whether c is learned.
         c_min, c_max: bounds of c; c_init / 10 and 10 c_init by default.
+        given: the modalities whose encoders give points, as in `Geometry`.
 
     Raises:
         ValueError: unknown name, c_init not positive, an initial value outside its bounds, a
@@ -422,4 +410,5 @@ def build_geometry(
         init_logit_scale=init_logit_scale,
         min_logit_scale=min_logit_scale,
         alpha_max=alpha_max,
+        given=given,
     )

@@ -15,10 +15,12 @@ Scale = Tensor | float
 
 
 def normalise(manifold: Manifold, features: Tensor, scale: Scale, what: str) -> Tensor:
-    """f / |f|, a point of the unit sphere. Raises ValueError that counts the zero features.
+    """f / |f|, a point of the unit sphere; neither the manifold nor the scale is read."""
+    return unit(features, what)
 
-    `what` names the features in that error; neither the manifold nor the scale is read.
-    """
+
+def unit(features: Tensor, what: str) -> Tensor:
+    """f / |f|. Raises ValueError that counts the zero features; `what` names them."""
     # Divided by the largest entry first: the squares of a feature of 1e-23 underflow in float32.
     largest = features.detach().abs().amax(-1, keepdim=True)
     zeros = int((largest == 0).sum())
@@ -49,6 +51,19 @@ def frame(manifold: Manifold, features: Tensor, scale: Scale, what: str) -> Tens
     root = manifold.origin(features.shape[-1], dtype=features.dtype, device=features.device)
     along = manifold.proju(root, features * scale)
     return manifold.expmap0(manifold.from_frame(root, along))
+
+
+def tangent_mean(features: Tensor, directions: bool, what: str) -> Tensor:
+    """Mean over the k of features (..., k, d), of their directions where only those count.
+
+    Raises ValueError for no features, or as `normalise`.
+    """
+    if features.ndim < 2 or features.shape[-2] == 0:
+        raise ValueError(
+            f"{what}: a prototype needs features (..., k, d) with at least one prompt k, got "
+            f"{tuple(features.shape)}"
+        )
+    return (unit(features, what) if directions else features).mean(-2)
 
 
 def dot(manifold: Manifold, x: Tensor, y: Tensor) -> Tensor:

@@ -342,7 +342,7 @@ def test_shapes_and_dtypes_that_do_not_fit_are_refused() -> None:
         "x must": lambda: g.root_distance(wrong),
         "x ": lambda: g.logits(wrong, wrong),
         "parent": lambda: g.entailment_loss(wrong, wrong),
-        "image_points": lambda: g.set_root_(wrong, wrong),
+        "points of modality 0": lambda: g.set_root_(wrong, wrong),
         r"at least one prompt k, got \(0, 6\)": lambda: g.prototype(x[:0]),
         "x is torch.float64 on cpu, y is torch.float32": lambda: g.logits(x.double(), x),
     }

@@ -1,7 +1,8 @@
-"""Encoders: CLIP's two transformers, from tiny to L/14, and a small residual network."""
+"""Encoders: CLIP's two transformers, a small residual network, a table of points."""
 
 from geomclip.towers.convnet import ConvNet
+from geomclip.towers.table import PointTable
 from geomclip.towers.text import TextTransformer
 from geomclip.towers.vit import VisionTransformer
 
-__all__ = ["ConvNet", "TextTransformer", "VisionTransformer"]
+__all__ = ["ConvNet", "PointTable", "TextTransformer", "VisionTransformer"]

@@ -1,0 +1,73 @@
+"""Scalars that are learned within bounds: brought back after the optimizer's step, never before."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+MAX_LOGIT_SCALE = math.log(100)
+
+
+@dataclass(frozen=True)
+class BoundedScalar:
+    """A 0-dim parameter that stays in [lower, upper] by `apply_bounds_`; either may be infinite."""
+
+    name: str
+    parameter: nn.Parameter
+    lower: float
+    upper: float
+
+    @torch.no_grad()
+    def beyond(self) -> str:
+        """Which bound the parameter stands at or beyond: "lower", "upper", or ""; NaN at none."""
+        lower, upper = self._bounds()
+        if self.parameter <= lower:
+            return "lower"
+        return "upper" if self.parameter >= upper else ""
+
+    @torch.no_grad()
+    def apply_bound_(self) -> str:
+        """Bring the parameter back to a bound that it is outside of; which one, or ""."""
+        lower, upper = self._bounds()
+        if self.parameter < lower:
+            self.parameter.copy_(lower)
+            return "lower"
+        if self.parameter > upper:
+            self.parameter.copy_(upper)
+            return "upper"
+        return ""
+
+    def _bounds(self) -> tuple[torch.Tensor, torch.Tensor]:
+        # In the parameter's dtype: log 100 is no float32, and a parameter put on its rounded
+        # value would count as outside for ever.
+        return self.parameter.new_tensor(self.lower), self.parameter.new_tensor(self.upper)
+
+
+def apply_bounds_(scalars: Iterable[BoundedScalar]) -> dict[str, str]:
+    """Bring all back within their bounds; those that were outside, by name: "lower" or "upper"."""
+    return {s.name: side for s in scalars if (side := s.apply_bound_())}
+
+
+def at_bound(scalars: Iterable[BoundedScalar]) -> dict[str, str]:
+    """Those that stand at a bound now (or beyond it), by name: "lower" or "upper"."""
+    return {s.name: side for s in scalars if (side := s.beyond())}
+
+
+def check_logit_scale(name: str, start: float, lower: float) -> None:
+    """Whether log beta may start there. Raises ValueError that names the geometry."""
+    if not (lower <= start <= MAX_LOGIT_SCALE and math.isfinite(start)):
+        raise ValueError(
+            f"{name}: init_logit_scale must lie in [{lower:g}, log 100 = {MAX_LOGIT_SCALE:.4f}]"
+            f", got {start:g}; it is the log of the logits' factor, change it or its bound"
+        )
+
+
+def check_alpha_max(name: str, alpha_max: float | None, dim: int) -> None:
+    """Whether alpha starts below its bound. Raises ValueError that names the geometry."""
+    if alpha_max is not None and not alpha_max >= dim**-0.5:
+        raise ValueError(
+            f"{name}: alpha_max must be at least alpha's initial value, d^-1/2 = "
+            f"{dim**-0.5:.4g}, got {alpha_max:g}"
+        )
