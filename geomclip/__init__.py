@@ -14,6 +14,7 @@ _PUBLIC = {
     "Geometry": "geomclip.geometry",
     "GEOMETRIES": "geomclip.spec",
     "GeomclipError": "geomclip.errors",
+    "Hierarchy": "geomclip.hierarchy",
     "RequestError": "geomclip.errors",
     "build_geometry": "geomclip.geometry",
     "compare": "geomclip.compare",

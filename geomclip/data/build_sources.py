@@ -151,7 +151,7 @@ def fetch(package: Package, cache: Path) -> Path:
 def _download(package: Package, cache: Path) -> None:
     if shutil.which(package.tool) is None:
         raise RequestError(
-            f"rebuilding the emoji set needs {package.tool}, which is not on PATH",
+            f"fetching {package.name} needs {package.tool}, which is not on PATH",
             f"Install it, or put {package.file} into {cache} yourself.",
         )
     if package.tool == "npm":
