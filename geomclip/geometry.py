@@ -302,8 +302,16 @@ class Geometry(nn.Module):
 
     def scalar_parameters(self) -> list[nn.Parameter]:
         """logit_scale, log alpha_m, learned log c's: no weight decay, their own learning rate."""
-        learned = [p for p in self.manifold.parameters() if p.requires_grad]  # a product has many
-        return [self.logit_scale, *self.log_alpha.values(), *learned]
+        return list(self.named_scalar_parameters().values())
+
+    def named_scalar_parameters(self) -> dict[str, nn.Parameter]:
+        """`scalar_parameters`, each by the name that its value has in `scalars()`."""
+        named = {"logit_scale": self.logit_scale}
+        named |= {f"alpha_{modality}": p for modality, p in self.log_alpha.items()}
+        for path, parameter in self.manifold.named_parameters():  # a product has many
+            if parameter.requires_grad:
+                named[path.removesuffix("log_c") + "c"] = parameter
+        return named
 
     def apply_bounds_(self) -> dict[str, str]:
         """Bring every scalar back within its bounds; call it after the optimizer's step.

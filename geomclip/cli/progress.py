@@ -134,7 +134,22 @@ def _stuck(name: str, steps: int, event: dict[str, Any]) -> str:
             "(cone collapse), which order nothing; try a smaller --min-radius, or --c-min"
         )
     side = (event.get("at_bound") or {}).get(name, "")
-    return f"{name} has been at its {side} bound for {steps} steps"
+    return f"{name} has been at its {side} bound for {steps} steps; {_unstick(name, side)}"
+
+
+def _unstick(name: str, side: str) -> str:
+    """What to do about a scalar at its bound."""
+    if name == "logit_scale":
+        if side == "lower":
+            return "try a smaller --min-logit-scale, or none"
+        return (
+            "logits may be no sharper; if the loss has stopped falling, try a smaller --scalar-lr"
+        )
+    if name.startswith("alpha_"):
+        return "try a larger --alpha-max, or none"
+    if side == "lower":
+        return "the space would be flatter: try a smaller --c-min, or hold c with --no-learn-c"
+    return "the space would be more curved: try a larger --c-max, or hold c with --no-learn-c"
 
 
 def state(event: dict[str, Any]) -> str:

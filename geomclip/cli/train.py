@@ -91,11 +91,13 @@ def train(config: TrainConfig, out: Path, resume: bool, output: Output):  # type
     from geomclip.data.sources import load
     from geomclip.train import run as run_folder
     from geomclip.train.loop import train
+    from geomclip.train.trackers import check_trackers
     from geomclip.train.world import joined
 
     with joined(config.device) as world:
         # Before the data are read, which can take long.
         config.pairs(world.size)
+        check_trackers(config)
         world.share(lambda: run_folder.check_folder(out, config, resume=resume))
         splits = None
         if not (resume and world.share(lambda: run_folder.finished(out))):

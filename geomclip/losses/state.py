@@ -10,7 +10,7 @@ class LossState(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def scalars(self) -> dict[str, float]:
-        """Numbers for the log, by name."""
+        """Numbers for the log, by name: values of the parameters first, in their order."""
 
     def commit_(self) -> None:
         """Takes over what the last evaluation found; called after the optimizer's step."""

@@ -21,6 +21,9 @@ T = TypeVar("T")
 # 256 bytes, 256 bytes at the end of a word, start and end of text: CLIP's layout.
 MIN_VOCAB_SIZE = 514
 
+# What `report_to` may name.
+TRACKERS = ("tensorboard", "wandb")
+
 
 @dataclass(frozen=True)
 class ImageTowerConfig:
@@ -146,6 +149,9 @@ class TrainConfig:
     """Peak learning rate."""
     scalar_lr: float = 3e-3
     """Peak learning rate of logit_scale, alpha and c."""
+    scalar_lrs: dict[str, float] = field(default_factory=dict)
+    """Peak learning rates of single scalars, by their names in metrics.jsonl (alpha: every alpha_*;
+    c: every factor's); scalar_lr for the others, 0 holds one."""
     weight_decay: float = 0.1
     """Decoupled decay of matrices and kernels; norms, biases and scalars have none."""
     betas: tuple[float, float] = (0.9, 0.98)
@@ -186,6 +192,9 @@ class TrainConfig:
     """Steps between checkpoints."""
     keep_checkpoints: int = 2
     """Checkpoints kept; older ones are removed."""
+    report_to: str = ""
+    """Where the numbers of metrics.jsonl go beside it: `tensorboard`, `wandb`, or both with a comma
+    between (extra `log`)."""
     device: str = "cpu"
     """Torch device; `cuda` is a GPU of its own for every process."""
     precision: Literal["float32", "bf16"] = "float32"
@@ -230,6 +239,17 @@ class TrainConfig:
                     f"{name} must not be negative, got {value}",
                     f"Give --{name.replace('_', '-')} >= 0.",
                 )
+        for name, value in self.scalar_lrs.items():
+            if not 0 <= value < float("inf"):
+                raise RequestError(
+                    f"scalar_lrs.{name} must be 0 or more, got {value}", "0 holds it as it begins."
+                )
+        for i, name in enumerate(self.trackers):
+            if name not in TRACKERS or name in self.trackers[:i]:
+                raise RequestError(
+                    f'report_to "{self.report_to}": "{name}" is no tracker, or named twice',
+                    f"Give {', '.join(TRACKERS)} or both with a comma between.",
+                )
         self.pairs(1)
         if self.model.text.vocab_size < MIN_VOCAB_SIZE:
             raise RequestError(
@@ -253,6 +273,11 @@ class TrainConfig:
                 f"entailment {self.entailment}: {self.geometry} has no entailment cones",
                 "Use --entailment 0, or a Euclidean or hyperbolic geometry.",
             )
+
+    @property
+    def trackers(self) -> tuple[str, ...]:
+        """The names in `report_to`."""
+        return tuple(self.report_to.split(",")) if self.report_to else ()
 
     def pairs(self, processes: int) -> int:
         """Pairs that one of so many processes takes of a batch.
@@ -302,6 +327,8 @@ def update(config: T, values: dict[str, Any], where: str = "configuration") -> T
             if not isinstance(value, dict):
                 raise RequestError(f"{where}: {key} is a table, got {value!r}", f"Write [{key}].")
             changes[key] = update(old, value, f"{where}: [{key}]")
+        elif isinstance(old, dict):
+            changes[key] = old | _cast(hints[key], value, f"{where}: {key}")
         else:
             changes[key] = _cast(hints[key], value, f"{where}: {key}")
     return dataclasses.replace(config, **changes)  # type: ignore[type-var]
@@ -349,6 +376,11 @@ def _cast(hint: Any, value: Any, where: str) -> Any:
                 f"{where} is {value!r}", f"Give a list of {len(args) if fixed else 'any'} values."
             )
         return tuple(_cast(args[i] if fixed else args[0], v, where) for i, v in enumerate(value))
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise RequestError(f"{where} is a table, got {value!r}", "Write NAME = VALUE below it.")
+        item = typing.get_args(hint)[1]
+        return {name: _cast(item, v, f"{where}: {name}") for name, v in value.items()}
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if (isinstance(value, bool) and hint is not bool) or not isinstance(value, hint):

@@ -61,6 +61,15 @@ class Criterion(nn.Module):
         """What the losses have learned, for the log."""
         return {name: n for state in self._states() for name, n in state.scalars().items()}
 
+    def named_scalars(self) -> dict[str, nn.Parameter]:
+        """The parameters of the losses by the names of their values in `scalars()`."""
+        # States list the values of their parameters first.
+        return {
+            name: parameter
+            for state in self._states()
+            for name, parameter in zip(state.scalars(), state.parameters(), strict=False)
+        }
+
     def _states(self) -> Iterator[LossState]:
         for state in self.states.values():
             assert isinstance(state, LossState)

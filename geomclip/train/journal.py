@@ -19,6 +19,7 @@ from geomclip.train.config import TrainConfig
 from geomclip.train.failures import saving
 from geomclip.train.files import disk_errors
 from geomclip.train.log import MetricsLog
+from geomclip.train.trackers import Tracker, open_trackers
 from geomclip.train.world import World
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Journal:
-    """The metrics and checkpoints of a run; every process has one and calls it in step.
+    """The metrics, trackers and checkpoints of a run; every process has one and calls it in step.
 
     Args:
         progress: receives every record that goes to metrics.jsonl, in rank 0.
@@ -41,6 +42,8 @@ class Journal:
     ) -> None:
         self.config, self.out, self.world, self.progress = config, out, world, progress
         self._log: MetricsLog | None = None
+        self._trackers: list[Tracker] = []
+        self._last = 0
 
     def begin(
         self, model: ContrastiveModel, optimizer: torch.optim.Optimizer, tokenizer: "Tokenizer"
@@ -59,14 +62,20 @@ class Journal:
             at = load_checkpoint(saved[0], model, optimizer) if saved else Progress()
             if self.world.main:
                 self._log = MetricsLog(self.out / run.METRICS, after=at.step)
+                self._trackers = open_trackers(
+                    self.config, self.out, history=self._log.history, logged=self._log.logged
+                )
         return at
 
     def write(self, record: dict[str, Any]) -> None:
-        """Append a line to metrics.jsonl. Raises GeomclipError (disk full, ...)."""
+        """Add a line to metrics.jsonl and tell the trackers. Raises GeomclipError (full disk)."""
         if self._log is None:
             return
         with saving(self.out, "writing metrics.jsonl"):
             self._log.write(record)
+            for tracker in self._trackers:
+                tracker.write(record)
+        self._last = record["step"]
         if self.progress is not None:
             self.progress(record)
 
@@ -74,6 +83,9 @@ class Journal:
         """Write a checkpoint, on disk when this returns. Raises GeomclipError (disk full, ...)."""
         if self.world.main:
             with saving(self.out, f"writing the checkpoint of step {at.step}"):
+                # Before the checkpoint: what is resumed from it never lacks points before it.
+                for tracker in self._trackers:
+                    tracker.flush()
                 save_checkpoint(self.out, model, optimizer, at, keep=self.config.keep_checkpoints)
         self.world.wait()
         return checkpoint_path(self.out, at.step)
@@ -82,3 +94,5 @@ class Journal:
         """No more lines."""
         if self._log is not None:
             self._log.close()
+        for tracker in self._trackers:
+            tracker.close(complete=self._last == self.config.steps)

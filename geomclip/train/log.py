@@ -15,12 +15,16 @@ TIMING = ("samples_per_second", "cpu_seconds", "seconds")
 
 
 class MetricsLog:
-    """Appends records to a file, whose lines after step `after` are cut off first (atomically)."""
+    """Appends records to a file, whose lines after step `after` are cut off first (atomically).
+
+    `history` is what is left, `logged` the step of the last line before the cut.
+    """
 
     def __init__(self, path: Path, *, after: int = 0) -> None:
-        lines = [
-            json.dumps(record) + "\n" for record in read_metrics(path) if record["step"] <= after
-        ]
+        found = read_metrics(path)
+        self.logged: int = found[-1]["step"] if found else 0
+        self.history = [record for record in found if record["step"] <= after]
+        lines = [json.dumps(record) + "\n" for record in self.history]
         write_bytes(path, "".join(lines).encode())
         self._file = open(path, "ab", buffering=0)
 

@@ -28,14 +28,21 @@ from geomclip.train.gradients import Gradients
 from geomclip.train.interrupt import stop_requests
 from geomclip.train.journal import Journal
 from geomclip.train.log import Clock, Window, read_metrics
-from geomclip.train.optim import build_optimizer, clip_gradients, set_lr
+from geomclip.train.optim import build_optimizer, clip_gradients, gradient_norms, set_lr
 from geomclip.train.overfit import overfit_settings
 from geomclip.train.root import update_root
 from geomclip.train.samples import NOTHING, Samples
 from geomclip.train.schedule import lr_factor
 from geomclip.train.setup import find_tokenizer, reproducible, seed_step
 from geomclip.train.streaks import Streaks
-from geomclip.train.telemetry import count_far, describe, describe_cones
+from geomclip.train.telemetry import (
+    count_far,
+    describe,
+    describe_cones,
+    describe_norms,
+    describe_rates,
+)
+from geomclip.train.trackers import check_trackers
 from geomclip.train.world import World, joined
 
 
@@ -91,6 +98,7 @@ def train(
     out, config = Path(out), overfit_settings(config)
     with joined(config.device) as world:
         config.pairs(world.size)
+        check_trackers(config)
         world.share(lambda: run.check_folder(out, config, resume=resume))
         if resume and (summary := world.share(lambda: run.finished(out))) is not None:
             return TrainResult(out, **summary)
@@ -134,6 +142,8 @@ def _train(
             with step_errors(config, out, at.step + 1):
                 terms = gradients(batch.pixels, batch.ids, at.step, known)
             loss, contrastive = terms.loss.item(), terms.contrastive.item()
+            due = (at.step + 1) % config.log_every == 0 or at.step + 1 in (1, config.steps)
+            grads = gradient_norms(model, criterion) if due else {}
             norm = clip_gradients(parameters, config.clip_norm)
             (far,) = world.total(count_far(geometry, terms.image, terms.text))
             far_share = far / (2 * config.batch_size)
@@ -141,8 +151,11 @@ def _train(
                 what = "gradient" if math.isfinite(loss) else "loss"
                 raise diverged(config, out, geometry, what, at.step + 1, far_share)
 
-            due = (at.step + 1) % config.log_every == 0 or at.step + 1 in (1, config.steps)
-            extra = world.mean(describe_cones(config, geometry, terms, at.step)) if due else {}
+            extra: dict[str, Any] = {}
+            if due:
+                shown = describe_cones(config, geometry, terms, at.step)
+                extra |= world.mean(shown | describe_norms(geometry, terms))
+                extra |= {"grad_norms": grads, **describe_rates(optimizer)}
             optimizer.step()
             criterion.commit_()
             touched = geometry.apply_bounds_()
@@ -156,7 +169,6 @@ def _train(
             if due:
                 streaks.line(extra, at.step)
                 window.count("data/", world.collect(stream.take_counts()))
-                extra["lr"] = optimizer.param_groups[0]["lr"]
                 record = describe(config, at.step, window, geometry, clock, criterion)
                 journal.write(record | extra | streaks.record())
                 window.clear()

@@ -6,6 +6,7 @@ Gradients are those of the sum over the processes of what each returns, as in
 
 from dataclasses import dataclass, field, replace
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -41,6 +42,8 @@ class Terms:
     """Points of the pictures."""
     text: Float[Tensor, "n d"]
     """Points of the texts."""
+    norms: dict[str, Float[Tensor, ""]] = field(default_factory=dict)
+    """Mean length of this process's raw projected features, by modality."""
     parts: dict[str, float] = field(default_factory=dict)
     """Other parts of the loss without their weights, and counts, over the whole batch."""
 
@@ -112,7 +115,8 @@ class Objective:
             lonely = lonely_anchors(whole.labels[:, : len(self.config.loss.levels)])
             for level, share in enumerate(lonely.double().mean(0).tolist(), 1):
                 parts[f"lonely_level_{level}"] = share
-        return Terms(loss, contrastive, image, text, parts)
+        norms = {"image": mean_length(image_features), "text": mean_length(text_features[:n])}
+        return Terms(loss, contrastive, image, text, norms, parts)
 
     def _contrastive(self, sample: Sample, whole: Sample, min_radius: float) -> Tensor:
         criterion, geometry, exchange = self.criterion, self.geometry, self.config.exchange
@@ -160,3 +164,8 @@ class Objective:
         whole = rows.new_zeros(world.size * n, *rows.shape[1:])
         whole[world.rank * n : (world.rank + 1) * n] = rows
         return world.sum_(whole)
+
+
+def mean_length(features: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
+    """Mean norm of raw features, for the log: no gradient, no wait for the device."""
+    return torch.linalg.vector_norm(features.detach().float(), dim=-1).mean()

@@ -29,7 +29,7 @@ FINISHED = "finished.json"
 # other or fewer devices.
 FREE = (
     "checkpoint_every", "keep_checkpoints", "device", "threads", "accumulate",
-    "grad_checkpointing", "compile", "exchange", "data.workers", "data.max_bad_share",
+    "grad_checkpointing", "compile", "exchange", "report_to", "data.workers", "data.max_bad_share",
 )  # fmt: skip
 
 
@@ -82,9 +82,9 @@ def check_folder(out: Path, config: TrainConfig, *, resume: bool) -> None:
     before = _flat(dataclasses.asdict(read_config(out)))
     now = _flat(dataclasses.asdict(config))
     changed = [
-        f"{name} is {now[name]!r}, was {before[name]!r}"
-        for name in now
-        if now[name] != before[name] and name not in FREE
+        f"{name} is {now.get(name)!r}, was {before.get(name)!r}"
+        for name in now | before  # a table such as scalar_lrs may lack some
+        if now.get(name) != before.get(name) and name not in FREE
     ]
     if changed:
         raise RequestError(

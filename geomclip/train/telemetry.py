@@ -1,5 +1,6 @@
 """What a line of metrics.jsonl tells about a step."""
 
+import math
 from typing import Any
 
 import torch
@@ -34,6 +35,7 @@ def describe(
         "chance": criterion.chance(),
         **({"losses": parts} if (parts := window.means("loss/")) else {}),
         **geometry.scalars(),
+        "beta": math.exp(geometry.scalars()["logit_scale"]),
         **criterion.scalars(),
         "at_bound": geometry.at_bound(),
         "bounds": window.total("bound/"),
@@ -65,9 +67,35 @@ def describe_cones(
         "aperture": statistics.aperture,
         "exterior_angle": statistics.angle,
         "saturated": statistics.saturated,
-        "radius_text": geometry.manifold.dist0(terms.text).mean().item(),
-        "radius_image": geometry.manifold.dist0(terms.image).mean().item(),
         **schedule,
+    }
+
+
+@torch.no_grad()
+def describe_norms(geometry: Geometry, terms: Terms) -> dict[str, float]:
+    """Mean length of raw features, and, where the root is the origin, mean root distance of the
+    points, over a process's pairs.
+    """
+    norms = {f"norm_{modality}": length.item() for modality, length in terms.norms.items()}
+    if geometry.spec.root != "origin":
+        return norms
+    radii = {
+        f"radius_{modality}": geometry.manifold.dist0(points).mean().item()
+        for modality, points in (("text", terms.text), ("image", terms.image))
+    }
+    return norms | radii
+
+
+def describe_rates(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """The learning rates of the step: `lr` of the towers, `scalar_lr` of the scalars, `scalar_lrs`
+    of those with one of their own.
+    """
+    rates = {group["name"]: group["lr"] for group in optimizer.param_groups}
+    own = {n.removeprefix("scalars/"): lr for n, lr in rates.items() if n.startswith("scalars/")}
+    return {
+        "lr": optimizer.param_groups[0]["lr"],
+        **({"scalar_lr": rates["scalars"]} if "scalars" in rates else {}),
+        **({"scalar_lrs": own} if own else {}),
     }
 
 

@@ -97,10 +97,12 @@ def test_what_stands_still_is_told_once_even_when_quiet():
     lines = text.getvalue().splitlines()
     collapse = "(cone collapse), which order nothing; try a smaller --min-radius, or --c-min"
     assert lines == [
-        "warning: meru: c has been at its lower bound for 200 steps",
+        "warning: meru: c has been at its lower bound for 200 steps; the space would be flatter: "
+        "try a smaller --c-min, or hold c with --no-learn-c",
         "warning: meru: for 200 steps the contrastive loss 4.850 has not been below chance 4.852; "
         "try another --lr",
-        "warning: meru: logit_scale has been at its upper bound for 201 steps",
+        "warning: meru: logit_scale has been at its upper bound for 201 steps; logits may be no "
+        "sharper; if the loss has stopped falling, try a smaller --scalar-lr",
         f"warning: meru: for 205 steps 75% of the texts' cones have been half-spaces {collapse}",
         f"warning: euclip: for 200 steps 100% of the texts' cones have been half-spaces {collapse}",
     ]

@@ -14,6 +14,7 @@ def test_two_processes_speak_as_one(settings, table, tmp_path):
     out = tmp_path / "run"
     command = [TORCHRUN, "--nproc-per-node", "2", "-m", "geomclip", "train"]
     command += ["--config", str(settings), "--data", str(table), "--out", str(out), "--json"]
+    command += ["--report-to", "tensorboard"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["step"] == 12
@@ -21,6 +22,7 @@ def test_two_processes_speak_as_one(settings, table, tmp_path):
     assert len(said) == 1
     assert done.stderr.count("Next: geomclip evaluate") == 1 and "Warning" not in done.stderr
     assert (out / "finished.json").is_file()
+    assert len(list((out / "tensorboard").iterdir())) == 1  # rank 0 alone reports
 
 
 def test_a_wrong_request_is_answered_once(settings, table, tmp_path):

@@ -35,6 +35,15 @@ def test_settings_that_are_none_are_left_out_and_come_back_as_none(tmp_path):
     assert from_toml(file) == config
 
 
+def test_tables_of_rates_are_laid_over_each_other(tmp_path):
+    file = tmp_path / "run.toml"
+    file.write_text("[scalar_lrs]\nc = 0\nalpha = 1e-4\n")
+    config = from_toml(file, TrainConfig(scalar_lrs={"c": 1.0, "logit_scale": 2.0}))
+    assert config.scalar_lrs == {"c": 0.0, "alpha": 1e-4, "logit_scale": 2.0}
+    file.write_text(to_toml(config))
+    assert from_toml(file) == config
+
+
 def test_a_file_is_laid_over_the_base(tmp_path):
     file = tmp_path / "run.toml"
     file.write_text("lr = 1\nbetas = [0.9, 0.95]\n[model.text]\nwidth = 96\n")
@@ -53,6 +62,8 @@ def test_a_file_is_laid_over_the_base(tmp_path):
         ("steps = 2.5", "steps is 2.5"),
         ("steps = true", "steps is True"),
         ("lr = 'fast'", "lr is 'fast'"),
+        ("scalar_lrs = 0.1", "scalar_lrs is a table"),
+        ("[scalar_lrs]\nc = 'slow'", "scalar_lrs: c is 'slow'"),
         ("betas = [0.9]", r"betas is \[0.9\]"),
         ("model = 3", "model is a table"),
         ("[model.image]\nkind = 'resnet'", "kind is 'resnet'"),

@@ -107,10 +107,19 @@ def test_a_record_tells_what_is_promised(reference: Any) -> None:
         "alpha_image", "alpha_text", "lr", "grad_norm", "samples_per_second", "cpu_seconds",
         "seconds", "chance", "bounds", "at_bound", "far", "flat", "entailment_weight", "min_radius",
         "stuck", "exterior_angle", "saturated", "radius_text", "radius_image",
+        "beta", "norm_image", "norm_text", "grad_norms", "scalar_lr",
     }  # fmt: skip
     for record in records:
         assert promised <= record.keys()
         assert record["chance"] == math.log(16)
+        assert record["beta"] == math.exp(record["logit_scale"])
+        assert record["grad_norms"].keys() == {
+            "image", "text", "scalars/logit_scale", "scalars/c", "scalars/alpha_image",
+            "scalars/alpha_text",
+        }  # fmt: skip
+        # dist0 of a point is alpha times the norm of its feature; alpha is that of after the step.
+        lengths = record["alpha_text"] * record["norm_text"]
+        assert record["radius_text"] == pytest.approx(lengths, rel=0.02)
     weights = {r["step"]: r["entailment_weight"] for r in records}
     # Step s is the (s - 1)th from 0, and the weight rises over the first 15.
     assert weights[1] == 0

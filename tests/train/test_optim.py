@@ -9,9 +9,21 @@ import torch
 from torch import nn
 
 from geomclip.data.tokenizer import Tokenizer
+from geomclip.errors import RequestError
 from geomclip.model import ContrastiveModel, build_model
-from geomclip.train.optim import build_optimizer, clip_gradients, parameter_groups, set_lr
+from geomclip.train.config import LossConfig
+from geomclip.train.criterion import Criterion
+from geomclip.train.optim import (
+    build_optimizer,
+    clip_gradients,
+    gradient_norms,
+    named_scalars,
+    parameter_groups,
+    set_lr,
+)
 from geomclip.train.setup import vocabulary_texts
+
+SIGMOID = LossConfig(contrastive="sigmoid")
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +79,76 @@ def test_a_frozen_curvature_is_left_out(small: SimpleNamespace, tokenizer: Token
     assert {id(p) for p in scalars} == {
         id(model.geometry.logit_scale), *map(id, model.geometry.log_alpha.values())
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("geometry", "asked", "own"),
+    [
+        ("meru", {"c": 1e-4}, {"c": 1e-4}),
+        ("meru", {"alpha": 1e-4}, {"alpha_image": 1e-4, "alpha_text": 1e-4}),
+        ("meru", {"alpha": 0.0, "alpha_text": 2.0}, {"alpha_image": 0.0, "alpha_text": 2.0}),
+        ("clip", {"logit_scale": 0.5}, {"logit_scale": 0.5}),
+        ("lorentz8xsphere8", {"c": 1.0}, {"factors.0.c": 1.0, "factors.1.c": 1.0}),
+        ("lorentz8xsphere8", {"factors.1.c": 1.0}, {"factors.1.c": 1.0}),
+    ],
+)
+def test_single_scalars_have_rates_of_their_own(
+    small: SimpleNamespace, tokenizer: Tokenizer, geometry: str, asked: Any, own: Any
+) -> None:
+    config = small.config(geometry=geometry, scalar_lr=3e-2, scalar_lrs=asked, loss=SIGMOID)
+    model = build_model(config, tokenizer)
+    criterion = Criterion(config, model.geometry)
+    groups = parameter_groups(model, model.geometry, config, criterion)
+    rates = {id(p): g["lr"] for g in groups for p in g["params"] if g["name"].startswith("scalars")}
+    scalars = named_scalars(model.geometry, criterion)
+    assert rates.keys() == {id(p) for p in scalars.values()}
+    for name, parameter in scalars.items():
+        assert rates[id(parameter)] == own.get(name, 3e-2), name
+    assert set(own) <= set(scalars) and "sigmoid_bias" in scalars
+
+
+def test_a_rate_of_0_holds_a_scalar(small: SimpleNamespace, tokenizer: Tokenizer) -> None:
+    config = small.config(
+        geometry="meru", scalar_lr=3e-2, scalar_lrs={"c": 0.0, "alpha_text": 1e-3}
+    )
+    model = build_model(config, tokenizer)
+    optimizer = build_optimizer(model, model.geometry, config)
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    before = {n: p.item() for n, p in model.geometry.named_scalar_parameters().items()}
+    optimizer.step()
+    # Adam's first step is the learning rate against the gradient's sign.
+    moved = {n: before[n] - p.item() for n, p in model.geometry.named_scalar_parameters().items()}
+    expected = {"logit_scale": 3e-2, "alpha_image": 3e-2, "alpha_text": 1e-3, "c": 0.0}
+    assert moved == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_rate_of_no_scalar_is_refused(small: SimpleNamespace, tokenizer: Tokenizer) -> None:
+    config = small.config(geometry="clip", scalar_lrs={"c": 1e-3})
+    model = build_model(config, tokenizer)
+    with pytest.raises(RequestError, match='scalar_lrs: clip learns no "c"') as caught:
+        build_optimizer(model, model.geometry, config)
+    assert "It learns logit_scale" in str(caught.value)
+    with pytest.raises(RequestError, match=r"scalar_lrs\.c must be 0 or more, got -1"):
+        small.config(scalar_lrs={"c": -1.0})
+
+
+def test_gradient_norms_are_those_of_the_parts(
+    small: SimpleNamespace, tokenizer: Tokenizer
+) -> None:
+    config = small.config(geometry="meru")
+    model = build_model(config, tokenizer)
+    for k, parameter in enumerate(model.parameters()):
+        parameter.grad = torch.full_like(parameter, -float(k + 1))
+    norms = gradient_norms(model, Criterion(config, model.geometry))
+    for name, encoder in model.encoders.items():
+        whole = torch.cat([p.grad.flatten() for p in encoder.parameters() if p.grad is not None])
+        assert norms[name] == pytest.approx(whole.norm().item(), rel=1e-6)
+    for name, parameter in model.geometry.named_scalar_parameters().items():
+        assert parameter.grad is not None
+        assert norms[f"scalars/{name}"] == -parameter.grad.item()
+    total = clip_gradients(list(model.parameters()), 0.0)
+    assert total == pytest.approx(math.hypot(*norms.values()), rel=1e-6)
 
 
 def test_both_rates_follow_the_same_factor(small: SimpleNamespace, tokenizer: Tokenizer) -> None:
