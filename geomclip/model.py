@@ -121,7 +121,7 @@ def build_image_tower(config: ModelConfig) -> nn.Module:
         pool=image.pool,
         stem=image.stem,
         final_layernorm=config.final_layernorm,
-        quick_gelu=image.quick_gelu,
+        activation="quick_gelu" if image.quick_gelu else "gelu",
     )
 
 
@@ -138,7 +138,7 @@ def build_text_tower(config: ModelConfig, *, vocab_size: int, eot: int) -> TextT
         eot=eot,
         pool=text.pool,
         final_layernorm=config.final_layernorm,
-        quick_gelu=text.quick_gelu,
+        activation="quick_gelu" if text.quick_gelu else "gelu",
     )
 
 

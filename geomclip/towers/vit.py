@@ -1,4 +1,6 @@
-"""CLIP's vision transformer (Radford et al. 2021; Dosovitskiy et al. 2021)."""
+"""CLIP's vision transformer (Radford et al. 2021; Dosovitskiy et al. 2021), and what MERU's and
+SigLIP's have instead of its parts.
+"""
 
 import itertools
 from typing import Literal
@@ -7,7 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from geomclip.towers.transformer import Transformer
+from geomclip.towers.pooling import AttentionPool
+from geomclip.towers.transformer import Activation, Transformer
 
 
 def conv_stem(width: int, patch_size: int) -> nn.Sequential:
@@ -34,12 +37,22 @@ class VisionTransformer(nn.Module):
 
     Args:
         image_size: side s of the input, pixels; a multiple of patch_size.
+        embed_dim: d; None leaves the pooled width as it is, without a projection (SigLIP).
         final_layernorm: False replaces `ln_post` by the identity
             (the no-final-LN towers of arXiv 2409.13079).
-        pool: `cls` reads the class token, `mean` the mean over patch tokens.
+        pool: `cls` reads the class token, `mean` the mean over patch tokens, `attention` all patch
+            tokens by a learned query (SigLIP).
+        class_token: a learned token before the patches'.
+        pre_norm: LayerNorm before the first block, `ln_pre`; MERU and SigLIP have none.
+        patch_bias: bias of the patch projection; MERU and SigLIP have one.
+        crop: leave out the pixels behind the last whole patch, as SigLIP does with 384 pixels and
+            patches of 14, instead of refusing such a side.
+        mlp_width: width between the MLPs' two layers; four times `width` when None.
+        eps: of every LayerNorm.
 
     Raises:
-        ValueError: image_size is no multiple of patch_size, or width none of heads.
+        ValueError: image_size is no multiple of patch_size, width none of heads, or `cls` without
+            a class token.
     """
 
     def __init__(
@@ -50,33 +63,50 @@ class VisionTransformer(nn.Module):
         width: int,
         layers: int,
         heads: int,
-        embed_dim: int,
-        pool: Literal["cls", "mean"] = "cls",
+        embed_dim: int | None,
+        pool: Literal["cls", "mean", "attention"] = "cls",
         stem: Literal["patch", "conv"] = "patch",
         final_layernorm: bool = True,
-        quick_gelu: bool = False,
+        class_token: bool = True,
+        pre_norm: bool = True,
+        patch_bias: bool = False,
+        crop: bool = False,
+        mlp_width: int | None = None,
+        activation: Activation = "gelu",
+        eps: float = 1e-5,
     ) -> None:
         super().__init__()
-        if image_size % patch_size:
+        if image_size % patch_size and not crop:
             raise ValueError(
                 f"VisionTransformer: image_size {image_size} is not a multiple of "
                 f"patch_size {patch_size}"
             )
-        self.image_size = image_size
+        if pool == "cls" and not class_token:
+            raise ValueError("VisionTransformer: pool 'cls' reads the class token; there is none")
+        self.image_size, self.patch_size = image_size, patch_size
         self.pool = pool
-        tokens = (image_size // patch_size) ** 2 + 1
+        tokens = (image_size // patch_size) ** 2 + class_token
         self.conv1 = (
-            nn.Conv2d(3, width, patch_size, stride=patch_size, bias=False)
+            nn.Conv2d(3, width, patch_size, stride=patch_size, bias=patch_bias)
             if stem == "patch"
             else conv_stem(width, patch_size)
         )
         scale = width**-0.5
-        self.class_embedding = nn.Parameter(scale * torch.randn(width))
+        self.class_embedding = nn.Parameter(scale * torch.randn(width)) if class_token else None
         self.positional_embedding = nn.Parameter(scale * torch.randn(tokens, width))
-        self.ln_pre = nn.LayerNorm(width)
-        self.transformer = Transformer(width, layers, heads, quick_gelu=quick_gelu)
-        self.ln_post = nn.LayerNorm(width) if final_layernorm else nn.Identity()
-        self.proj = nn.Parameter(scale * torch.randn(width, embed_dim))
+        self.ln_pre = nn.LayerNorm(width, eps) if pre_norm else nn.Identity()
+        self.transformer = Transformer(
+            width, layers, heads, mlp_width=mlp_width, activation=activation, eps=eps
+        )
+        self.ln_post = nn.LayerNorm(width, eps) if final_layernorm else nn.Identity()
+        self.attn_pool = None
+        if pool == "attention":
+            self.attn_pool = AttentionPool(
+                width, heads, mlp_width=mlp_width or 4 * width, activation=activation, eps=eps
+            )
+        self.proj = None
+        if embed_dim is not None:
+            self.proj = nn.Parameter(scale * torch.randn(width, embed_dim))
 
     def forward(self, pixels: Float[Tensor, "n 3 s s"]) -> Float[Tensor, "n d"]:
         if pixels.shape[-1] != self.image_size:
@@ -85,9 +115,14 @@ class VisionTransformer(nn.Module):
                 f"the tower takes {self.image_size}"
             )
         x = self.conv1(pixels).flatten(2).transpose(1, 2)
-        x = torch.cat([self.class_embedding.to(x.dtype).expand(len(x), 1, -1), x], dim=1)
+        if self.class_embedding is not None:
+            x = torch.cat([self.class_embedding.to(x.dtype).expand(len(x), 1, -1), x], dim=1)
         x = self.transformer(self.ln_pre(x + self.positional_embedding.to(x.dtype)))
         # open_clip normalises before it pools patch tokens, and after it picked the class token;
         # for one token the two are the same.
-        x = self.ln_post(x[:, 0]) if self.pool == "cls" else self.ln_post(x[:, 1:]).mean(1)
-        return x @ self.proj
+        if self.pool == "cls":
+            x = self.ln_post(x[:, 0])
+        else:
+            x = self.ln_post(x if self.class_embedding is None else x[:, 1:])
+            x = x.mean(1) if self.attn_pool is None else self.attn_pool(x)
+        return x if self.proj is None else x @ self.proj

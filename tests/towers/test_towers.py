@@ -96,7 +96,7 @@ def test_text_tower_is_clips_transformer(quick_gelu, final_layernorm):
     torch.manual_seed(0)
     tower = TextTransformer(
         context_length=8, vocab_size=11, width=12, layers=2, heads=3, embed_dim=5, eot=10,
-        final_layernorm=final_layernorm, quick_gelu=quick_gelu,
+        final_layernorm=final_layernorm, activation="quick_gelu" if quick_gelu else "gelu",
     ).double()  # fmt: skip
     for p in tower.parameters():
         torch.nn.init.normal_(p, std=0.3)
