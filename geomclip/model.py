@@ -7,11 +7,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from geomclip.data.fit import LETTERBOX, Fit
+from geomclip.errors import RequestError
 from geomclip.geometry import Geometry, build_geometry
 from geomclip.towers import ConvNet, TextTransformer, VisionTransformer
 from geomclip.train.config import ModelConfig, TrainConfig
 
 if TYPE_CHECKING:
+    from geomclip.data.pieces import PieceTokenizer
     from geomclip.data.tokenizer import Tokenizer
 
 # OpenAI's CLIP statistics; the towers see pixels with about mean 0 and variance 1.
@@ -27,21 +30,28 @@ class ContrastiveModel(nn.Module):
         geometry: lifts features to points and scores them; its modalities are the encoders' names.
         tokenizer: turns texts into ids; needed only to encode strings.
         image_size: side of the pictures that the image encoder takes, pixels.
+        pixel_mean, pixel_std: what pixels are normalised by, a number a channel.
+        fit: how pictures of other shapes become square.
+        logit_bias: what a model trained with the sigmoid loss adds to its logits to get the odds
+            of a match; it changes no order and is no part of `geometry.logits`.
     """
 
     pixel_mean: Tensor
     pixel_std: Tensor
+    logit_bias: Tensor | None
 
     def __init__(
         self,
         encoders: Mapping[str, nn.Module],
         geometry: Geometry,
-        tokenizer: "Tokenizer | None" = None,
+        tokenizer: "Tokenizer | PieceTokenizer | None" = None,
         *,
         image_size: int = 0,
         context_length: int = 0,
         pixel_mean: Sequence[float] = PIXEL_MEAN,
         pixel_std: Sequence[float] = PIXEL_STD,
+        fit: Fit = LETTERBOX,
+        logit_bias: float | None = None,
     ) -> None:
         super().__init__()
         if set(encoders) != set(geometry.modalities):
@@ -54,8 +64,12 @@ class ContrastiveModel(nn.Module):
         self.tokenizer = tokenizer
         self.image_size = image_size
         self.context_length = context_length
+        self.fit = fit
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1))
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1))
+        self.register_buffer(
+            "logit_bias", None if logit_bias is None else torch.tensor(float(logit_bias))
+        )
 
     @property
     def dim(self) -> int:
@@ -75,13 +89,14 @@ class ContrastiveModel(nn.Module):
         """Raw projected features of strings or token ids.
 
         Raises:
-            ValueError: strings were given and the model has no tokenizer.
+            RequestError: strings were given and the model has no tokenizer.
         """
         if not isinstance(texts, Tensor):
             if self.tokenizer is None:
-                raise ValueError(
-                    "text_features: the model has no tokenizer; pass token ids, or build the model "
-                    "with a tokenizer"
+                raise RequestError(
+                    "the model has no tokenizer: there was no vocabulary beside its weights",
+                    "Put CLIP's vocab.json and merges.txt (or bpe_simple_vocab_16e6.txt.gz) there, "
+                    "give its path as tokenizer, or pass token ids.",
                 )
             texts = self.tokenizer(list(texts), self.context_length).to(self.pixel_mean.device)
         return self.encoders["text"](texts)

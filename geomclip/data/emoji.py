@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import torch
 
+from geomclip.data.fit import LETTERBOX, Fit
 from geomclip.data.prompts import EVALUATION_TEMPLATES
 from geomclip.data.record import Corpus, Record
 from geomclip.data.splits import EvalSplit, Splits, hashed_tenth
@@ -93,7 +94,9 @@ def read_rendition(name: str) -> Iterator[Record]:
             yield Record(about["id"], png, (about["name"], *about["keywords"]), path, source=name)
 
 
-def load_emoji(size: int = 32, *, protocol: Literal["final", "tuning"] = "final") -> Splits:
+def load_emoji(
+    size: int = 32, *, protocol: Literal["final", "tuning"] = "final", fit: Fit = LETTERBOX
+) -> Splits:
     """The emoji set, split.
 
     "final" trains on four renditions without the novel emoji (4,985 pictures) and asks in the pool
@@ -103,6 +106,7 @@ def load_emoji(size: int = 32, *, protocol: Literal["final", "tuning"] = "final"
 
     Args:
         size: side of the pictures in pixels; 32 is their own, others are scaled from it.
+        fit: how that is done.
     """
     trained: tuple[str, ...]
     if protocol == "final":
@@ -112,8 +116,8 @@ def load_emoji(size: int = 32, *, protocol: Literal["final", "tuning"] = "final"
     else:
         raise ValueError(f'load_emoji: protocol is "final" or "tuning", got {protocol!r}')
     records = (r for name in trained for r in read_rendition(name) if not is_novel(r.id))
-    train, _ = Corpus.from_records(records, size)
-    pool, _ = Corpus.from_records(read_rendition(held_out), size)
+    train, _ = Corpus.from_records(records, size, fit=fit)
+    pool, _ = Corpus.from_records(read_rendition(held_out), size, fit=fit)
     novel = torch.tensor([is_novel(id) for id in pool.ids])
     queries = {"heldout_rendition": ~novel, "heldout_emoji": novel}
     if protocol == "tuning":

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from geomclip.data.captions import CaptionMix
+from geomclip.data.fit import LETTERBOX, Fit
 from geomclip.data.order import LaneOrder, Mixture, Run
 from geomclip.data.record import BadImage, BadRecord, Record, decode_image
 from geomclip.data.shards import ShardError, ShardSource
@@ -44,10 +45,14 @@ class LaneReader:
 
     Args:
         size: side of the decoded pictures.
+        fit: how they become square.
     """
 
-    def __init__(self, source: ShardSource, order: LaneOrder, lane: int, size: int) -> None:
-        self.source, self.order, self.lane, self.size = source, order, lane, size
+    def __init__(
+        self, source: ShardSource, order: LaneOrder, lane: int, size: int, fit: Fit = LETTERBOX
+    ) -> None:
+        self.source, self.order, self.lane = source, order, lane
+        self.size, self.fit = size, fit
         self._windows: dict[int, list[Record | BadRecord]] = {}
         # The shard that is being read, the record that comes next, and the open iterator.
         self._open: tuple[int, int, Iterator[Record | BadRecord]] | None = None
@@ -61,14 +66,14 @@ class LaneReader:
         for passed in [n for n in self._windows if n < number]:
             del self._windows[passed]
         records = self._window(number)
-        found = _decode(records[place], self.size)
+        found = self._decode(records[place])
         if not isinstance(found, BadRecord):
             return (*found, None)
         bad = found
         for ahead in range(self.order.per_epoch):
             records = self._window(number + ahead)
             for i in range(len(records)):
-                found = _decode(records[(place + len(records) // 2 + i) % len(records)], self.size)
+                found = self._decode(records[(place + len(records) // 2 + i) % len(records)])
                 if not isinstance(found, BadRecord):
                     return (*found, bad)
         raise GeomclipError(
@@ -119,6 +124,14 @@ class LaneReader:
         name = self.source.where(run.shard)
         lost = range(run.start + len(records), run.stop)
         return records + [BadRecord(f"{name}: record {i}", reason) for i in lost]
+
+    def _decode(self, item: Record | BadRecord) -> tuple[Record, Tensor] | BadRecord:
+        if isinstance(item, BadRecord):
+            return item
+        try:
+            return item, decode_image(item.image, self.size, self.fit)
+        except BadImage as error:
+            return BadRecord(item.where, str(error))
 
 
 class LaneBatches(IterableDataset[Part]):
@@ -208,12 +221,3 @@ class LaneBatches(IterableDataset[Part]):
         ids = self.tokenizer(captions, self.config.model.text.context_length)
         part.batch = Batch(pixels, ids, torch.tensor(index), paths)
         return part
-
-
-def _decode(item: Record | BadRecord, size: int) -> tuple[Record, Tensor] | BadRecord:
-    if isinstance(item, BadRecord):
-        return item
-    try:
-        return item, decode_image(item.image, size)
-    except BadImage as error:
-        return BadRecord(item.where, str(error))

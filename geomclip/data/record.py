@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
+from geomclip.data.fit import LETTERBOX, Fit
 from geomclip.errors import RequestError
 
 # A few kilobytes can claim gigapixels. Cameras stay below this.
@@ -61,11 +62,12 @@ class BadRecord:
         return {"where": self.where, "reason": self.reason}
 
 
-def decode_image(data: bytes | Path, size: int) -> UInt8[Tensor, "4 {size} {size}"]:
-    """Decode a picture to RGBA in [0, 255], scaled into a square.
+def decode_image(
+    data: bytes | Path, size: int, fit: Fit = LETTERBOX
+) -> UInt8[Tensor, "4 {size} {size}"]:
+    """Decode a picture to RGBA in [0, 255], made square by `fit`.
 
-    Where it is not square the border is transparent. The EXIF orientation is applied; of an
-    animation the first frame is taken.
+    The EXIF orientation is applied; of an animation the first frame is taken.
 
     Raises:
         BadImage: it is missing, no picture, damaged, or has more than MAX_PIXELS pixels (checked
@@ -89,10 +91,13 @@ def decode_image(data: bytes | Path, size: int) -> UInt8[Tensor, "4 {size} {size
                 width, height = image.size
                 if width * height > MAX_PIXELS:
                     raise BadImage(_too_large(f"{width} x {height}"))
-                # JPEG only: decodes a fraction of the pixels, at least twice what is needed.
-                image.draft(None, (2 * size, 2 * size))
+                if fit.kind == "letterbox":
+                    # JPEG only: decodes a fraction of the pixels, at least twice what is needed.
+                    # Published models are measured on pictures scaled in one step.
+                    image.draft(None, (2 * size, 2 * size))
                 image.load()
-                return _letterbox(_to_rgba(ImageOps.exif_transpose(image)), size)
+                square = fit(_to_rgba(ImageOps.exif_transpose(image)), size)
+                return torch.from_numpy(np.array(square).transpose(2, 0, 1).copy())
     except BadImage:
         raise
     except Image.UnidentifiedImageError as error:
@@ -118,21 +123,6 @@ def _to_rgba(image):  # type: ignore[no-untyped-def]  # PIL is imported where it
     elif image.mode == "F":
         raise BadImage("floating-point pixels have no known range; save it as 8 bits")
     return image if image.mode == "RGBA" else image.convert("RGBA")
-
-
-def _letterbox(image, size: int) -> Tensor:  # type: ignore[no-untyped-def]
-    from PIL import Image
-
-    width, height = image.size
-    if (width, height) != (size, size):
-        scale = size / max(width, height)
-        width, height = max(1, round(width * scale)), max(1, round(height * scale))
-        # Pillow premultiplies alpha for this: transparent pixels lend their neighbours no colour.
-        image = image.resize((width, height), Image.Resampling.BICUBIC)
-    out = np.zeros((4, size, size), dtype=np.uint8)
-    top, left = (size - height) // 2, (size - width) // 2
-    out[:, top : top + height, left : left + width] = np.asarray(image).transpose(2, 0, 1)
-    return torch.from_numpy(out)
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,12 +183,14 @@ class Corpus:
         records: Iterable[Record | BadRecord],
         size: int,
         *,
+        fit: Fit = LETTERBOX,
         on_bad: Literal["raise", "skip"] = "raise",
         progress: Callable[[int], None] | None = None,
     ) -> tuple["Corpus", list[BadRecord]]:
         """Decode records to `size` x `size`; returns the set and what was left out of it.
 
         Args:
+            fit: how a picture becomes square.
             on_bad: "raise" stops at the first bad record, "skip" leaves them out and lists them.
             progress: called after every record with the number of records read so far.
 
@@ -212,7 +204,7 @@ class Corpus:
             problem = record if isinstance(record, BadRecord) else None
             if isinstance(record, Record):
                 try:
-                    images.append(decode_image(record.image, size))
+                    images.append(decode_image(record.image, size, fit))
                     good.append(record)
                 except BadImage as error:
                     problem = BadRecord(record.where, str(error))

@@ -15,6 +15,7 @@ import torch
 from geomclip.data.config import DataConfig
 from geomclip.data.emoji import load_emoji
 from geomclip.data.files import IMAGE_SUFFIXES, Item, is_url
+from geomclip.data.fit import LETTERBOX, Fit
 from geomclip.data.read_coco import read_coco
 from geomclip.data.read_csv import NOT_UTF8, read_csv
 from geomclip.data.read_folder import read_folder
@@ -39,15 +40,24 @@ _FORMATS = (
 
 
 def load(
-    config: DataConfig, image_size: int, *, progress: Callable[[int], None] | None = None
+    config: DataConfig,
+    image_size: int,
+    *,
+    fit: Fit = LETTERBOX,
+    progress: Callable[[int], None] | None = None,
 ) -> Splits:
-    """The data set that `config` names: the embedded emoji (source "emoji") or the user's own."""
+    """The data set that `config` names: the embedded emoji (source "emoji") or the user's own.
+
+    Args:
+        fit: how the pictures that are held in memory become square; streamed ones are letterboxed.
+        progress: called after every record with the number read so far.
+    """
     if config.source == "emoji":
         if config.stream == "always" or config.resample:
             raise RequestError(
                 "the embedded emoji set is not streamed", "Leave --data.stream and resample out."
             )
-        return load_emoji(image_size, protocol=config.protocol)
+        return load_emoji(image_size, protocol=config.protocol, fit=fit)
     if "emoji" in config.sources:
         raise RequestError(
             f'"emoji" in {config.source}: the embedded set is not mixed with others',
@@ -55,8 +65,8 @@ def load(
         )
     files = [files_of(source) for source in config.sources]
     if is_streamed(config, files):
-        return load_streamed(config, files, image_size, progress=progress)
-    return load_source(config, image_size, progress=progress)
+        return load_streamed(config, files, image_size, fit=fit, progress=progress)
+    return load_source(config, image_size, fit=fit, progress=progress)
 
 
 def check_comparable(config: DataConfig) -> None:
@@ -77,6 +87,7 @@ def load_streamed(
     files: list[tuple[Format, list[str]]],
     image_size: int,
     *,
+    fit: Fit = LETTERBOX,
     progress: Callable[[int], None] | None = None,
 ) -> Splits:
     """The user's data as sources to stream from, with a sample of them in memory.
@@ -93,7 +104,7 @@ def load_streamed(
         open_source(kind, name, shards, replace(config, source=source, weights=()), progress)
         for name, source, (kind, shards) in zip(names, config.sources, files, strict=True)
     )
-    corpus, bad = take_sample(sources, config, image_size)
+    corpus, bad = take_sample(sources, config, image_size, fit)
     if bad:
         log.warning(
             "%s: %d of the first %d records can't be used; the first: %s: %s",
@@ -101,7 +112,7 @@ def load_streamed(
         )  # fmt: skip
     evaluation = {}
     if config.val_data:
-        pool, _ = _decode(validation_of(config), image_size, None)
+        pool, _ = _decode(validation_of(config), image_size, fit, None)
         evaluation["validation"] = EvalSplit("validation", pool, torch.arange(len(pool)))
     pictures = sum(int(source.sizes.sum()) for source in sources)
     return Splits(
@@ -116,7 +127,11 @@ def load_streamed(
 
 
 def load_source(
-    config: DataConfig, image_size: int, *, progress: Callable[[int], None] | None = None
+    config: DataConfig,
+    image_size: int,
+    *,
+    fit: Fit = LETTERBOX,
+    progress: Callable[[int], None] | None = None,
 ) -> Splits:
     """Read and decode the user's data; training set and the split "validation".
 
@@ -128,7 +143,7 @@ def load_source(
     Args:
         progress: called after every record with the number read so far.
     """
-    corpus, split_of = _decode(config, image_size, progress)
+    corpus, split_of = _decode(config, image_size, fit, progress)
     name = name_of(config.source)
     about: dict[str, Any] = {
         "name": name,
@@ -138,7 +153,7 @@ def load_source(
     }
     if config.val_data:
         other = replace(config, source=config.val_data, val_data="")
-        validation, _ = _decode(other, image_size, progress)
+        validation, _ = _decode(other, image_size, fit, progress)
         return with_validation(corpus, validation, **about)
     held_out = [i for i, id in enumerate(corpus.ids) if split_of[id] == config.val_split]
     if not held_out:
@@ -274,7 +289,7 @@ def _shards_in(folder: Path, suffixes: tuple[str, ...]) -> list[str]:
 
 
 def _decode(
-    config: DataConfig, image_size: int, progress: Callable[[int], None] | None
+    config: DataConfig, image_size: int, fit: Fit, progress: Callable[[int], None] | None
 ) -> tuple[Corpus, dict[str, str]]:
     """The decoded records of one source and the split of each id."""
     split_of: dict[str, str] = {}
@@ -294,7 +309,9 @@ def _decode(
 
     # All are read before the first bad one is an error: whoever mends one wants to know how many
     # there are.
-    corpus, bad = Corpus.from_records(records(), image_size, on_bad="skip", progress=progress)
+    corpus, bad = Corpus.from_records(
+        records(), image_size, fit=fit, on_bad="skip", progress=progress
+    )
     if bad and not (config.skip_bad and len(corpus)):
         raise RequestError(*describe_bad(bad, total))
     if not len(corpus):

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from geomclip.data.config import DataConfig
+from geomclip.data.fit import LETTERBOX, Fit
 from geomclip.data.lanes import LaneReader
 from geomclip.data.order import LaneOrder
 from geomclip.data.read_parquet import ParquetShards
@@ -81,7 +82,7 @@ def open_tars(
 
 
 def take_sample(
-    sources: Sequence[ShardSource], config: DataConfig, image_size: int
+    sources: Sequence[ShardSource], config: DataConfig, image_size: int, fit: Fit = LETTERBOX
 ) -> tuple[Corpus, list[BadRecord]]:
     """A part of what is streamed, decoded, and the records that couldn't be: all of it where it is
     small, else runs of records from several places, by the sources' weights."""
@@ -98,7 +99,7 @@ def take_sample(
             source.sizes, lanes=places, length=totals[k] // places, window=each, seed=(0, k)
         )
         for place in range(places):
-            reader = LaneReader(source, order, place, image_size)
+            reader = LaneReader(source, order, place, image_size, fit)
             for position in range(each):
                 record, image, problem = reader.at(position)
                 if problem is not None:

@@ -1,0 +1,135 @@
+"""Hugging Face's folders against transformers itself: small models with random weights.
+
+All that needs transformers is in this file: importing it costs more than all of these tests.
+"""
+
+import io
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.testing import assert_close
+
+import geomclip
+from geomclip.data.record import decode_image
+from geomclip.data.transforms import on_white
+
+
+@pytest.fixture(scope="module")
+def hf() -> ModuleType:
+    return pytest.importorskip("transformers", reason="the extra hf is not installed")
+
+
+VISION = {
+    "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "image_size": 12, "patch_size": 4,
+}  # fmt: skip
+TEXT = {
+    "hidden_size": 24, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 3,
+    "vocab_size": 40, "max_position_embeddings": 9,
+}  # fmt: skip
+# The end is the largest id (OpenAI's rule), or the first 7, behind which larger ids stand.
+LARGEST = torch.tensor([[38, 5, 7, 39, 0, 0, 0, 0, 0], [38, 1, 2, 3, 4, 5, 6, 7, 39]])
+FIRST_7 = torch.tensor([[38, 5, 30, 7, 39, 7, 1, 1, 1], [38, 1, 2, 3, 4, 5, 6, 8, 7]])
+
+
+def shaken(model: torch.nn.Module) -> torch.nn.Module:
+    """Every parameter random, the norms' and biases too, so that none can be left out unseen."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(0.2 * torch.randn(p.shape, generator=generator))
+    return model.eval()
+
+
+def clip_model(hf: ModuleType, vision: dict, text: dict) -> torch.nn.Module:
+    torch.manual_seed(0)
+    config = hf.CLIPConfig(
+        text_config={**TEXT, **text}, vision_config={**VISION, **vision}, projection_dim=16
+    )
+    return shaken(hf.CLIPModel(config))
+
+
+def siglip_model(hf: ModuleType, vision: dict, text: dict) -> torch.nn.Module:
+    torch.manual_seed(0)
+    config = hf.SiglipConfig(
+        text_config={**TEXT, "projection_size": 32, **text}, vision_config={**VISION, **vision}
+    )
+    return shaken(hf.SiglipModel(config))
+
+
+@torch.no_grad()
+def features_agree(theirs: torch.nn.Module, ours: geomclip.ContrastiveModel, ids) -> None:
+    pixels = torch.rand(3, 3, ours.image_size, ours.image_size)
+    normal = (pixels - ours.pixel_mean) / ours.pixel_std
+    image = theirs.get_image_features(normal).pooler_output
+    text = theirs.get_text_features(ids).pooler_output
+    assert image.std() > 0.1 and text.std() > 0.1
+    assert_close(ours.image_features(pixels), image, rtol=1e-5, atol=1e-5)
+    assert_close(ours.text_features(ids), text, rtol=1e-5, atol=1e-5)
+    logits = theirs(input_ids=ids, pixel_values=normal).logits_per_image
+    bias = 0.0 if ours.logit_bias is None else ours.logit_bias
+    found = ours.geometry.logits(ours.encode_image(pixels), ours.encode_text(ids)) + bias
+    assert_close(found, logits, rtol=1e-5, atol=1e-5)
+
+
+CLIPS = {
+    "OpenAI's": ({}, {"eos_token_id": 2}, LARGEST),
+    "gelu, first end": (
+        {"hidden_act": "gelu", "layer_norm_eps": 1e-3, "patch_size": 6},
+        {"hidden_act": "gelu_pytorch_tanh", "layer_norm_eps": 1e-4, "eos_token_id": 7},
+        FIRST_7,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CLIPS, ids=str)
+def test_clip_folder_has_the_features_and_logits_of_transformers(hf, tmp_path, case):
+    vision, text, ids = CLIPS[case]
+    theirs = clip_model(hf, vision, text)
+    theirs.save_pretrained(tmp_path, max_shard_size="30KB" if vision else "1GB")
+    assert (tmp_path / "model.safetensors.index.json").exists() == bool(vision)
+    ours = geomclip.load(tmp_path)
+    assert (ours.geometry.name, ours.logit_bias, ours.fit.kind) == ("clip", None, "crop")
+    features_agree(theirs, ours, ids)
+
+
+@pytest.mark.parametrize("size", [12, 14], ids=["whole patches", "pixels left over"])
+def test_siglip_folder_has_the_features_and_logits_of_transformers(hf, tmp_path, size):
+    theirs = siglip_model(hf, {"image_size": size}, {"hidden_act": "gelu"})
+    theirs.save_pretrained(tmp_path)
+    ours = geomclip.load(tmp_path)
+    assert (ours.geometry.name, ours.fit.kind, ours.image_size) == ("clip", "squash", size)
+    features_agree(theirs, ours, LARGEST)
+
+
+def png(width: int, height: int) -> bytes:
+    noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("shape", [(37, 22), (21, 40)], ids=["wide", "tall"])
+@pytest.mark.parametrize("kind", ["crop", "crop of 17", "squash"])
+def test_pictures_become_the_pixels_of_transformers(hf, tmp_path, kind, shape):
+    if kind == "squash":
+        processor = hf.models.siglip.SiglipImageProcessorPil(
+            size={"height": 12, "width": 12}, resample=2
+        )
+        model = siglip_model(hf, {}, {})
+    else:
+        edge = 17 if "17" in kind else 12
+        processor = hf.models.clip.CLIPImageProcessorPil(
+            size={"shortest_edge": edge}, crop_size={"height": 12, "width": 12}
+        )
+        model = clip_model(hf, {}, {})
+    model.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    ours = geomclip.load(tmp_path)
+    data = png(*shape)
+    pixels = on_white(decode_image(data, ours.image_size, ours.fit)[None])
+    theirs = processor(Image.open(io.BytesIO(data)), return_tensors="pt").pixel_values
+    assert_close((pixels - ours.pixel_mean) / ours.pixel_std, theirs, rtol=0, atol=1e-5)
