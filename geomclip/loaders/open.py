@@ -65,9 +65,12 @@ def _weights_file(folder: Path) -> Path:
     )
     if len(others) == 1:
         return folder / others[0]
-    found = f"several ({', '.join(others[:4])})" if others else "none"
+    if others:
+        raise RequestError(
+            f"{folder}: this folder holds several files with weights: {', '.join(others[:4])}",
+            "Name the file.",
+        )
     raise RequestError(
-        f"{folder}: a folder with a run (config.toml) or with weights is needed; of files with "
-        f"weights it has {found}",
-        "Name the file." if others else f"Known are {', '.join(_FILES[:3])}, ...",
+        f"{folder}: this folder holds no run (no config.toml) and no weights",
+        f"Known are {', '.join(_FILES)}.",
     )
