@@ -1,7 +1,6 @@
 """`geomclip compare`: train several geometries under equal budgets, evaluate, write the report."""
 
 import math
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from geomclip.data.config import DataConfig
 from geomclip.errors import RequestError
 from geomclip.names import CHOICES, canonical, known
 from geomclip.train.config import from_toml
+from geomclip.train.layers import BASE, NOTHING, read_layers
 
 FLAGS = {
     "geometry": "--geometries",
@@ -108,7 +108,14 @@ def read_overrides(options: CompareOptions) -> dict[str, Any]:
     values: dict[str, Any] = {}
     if options.config is not None:
         from_toml(options.config)  # the file's own faults, with its name
-        values = tomllib.loads(options.config.read_text(encoding="utf-8"))
+        layers = read_layers(options.config)
+        values = layers.merged()
+        if layers.alone:
+            raise RequestError(
+                f'{options.config}: {BASE} = "{NOTHING}" is for single runs; a comparison lays '
+                "the file over the recipe of every geometry",
+                "Use geomclip train, or a file without a base.",
+            )
         for flag in ("geometry", "entailment", "seed", "steps", "data"):
             if flag in values:
                 raise RequestError(

@@ -16,6 +16,7 @@ from geomclip.cli.progress import RunProgress, clock_time, counting
 from geomclip.errors import RequestError
 from geomclip.names import CHOICES, known
 from geomclip.train.config import TrainConfig, from_toml, recipe
+from geomclip.train.layers import read_layers
 from geomclip.train.overfit import overfit_settings, verdict
 
 
@@ -81,6 +82,8 @@ def base_config(argv: list[str]) -> TrainConfig:
     if geometry is not None and not known(geometry):
         raise RequestError(f'--geometry: there is no "{geometry}"', CHOICES)
     first = from_toml(Path(file)) if file else TrainConfig()
+    if file and read_layers(Path(file)).alone:
+        return first
     entailment = _number(peek(argv, "--entailment"), first.entailment)
     base = recipe(geometry or first.geometry, entailment=entailment)
     return from_toml(Path(file), base) if file else base

@@ -14,6 +14,7 @@ import tomli_w
 from geomclip.data.config import DataConfig
 from geomclip.errors import RequestError
 from geomclip.names import CANONICAL, CHOICES, canonical, family, has_cones, known
+from geomclip.train.layers import read_layers
 from geomclip.train.loss_config import LossConfig
 
 T = TypeVar("T")
@@ -302,14 +303,14 @@ def to_toml(config: TrainConfig) -> str:
 
 
 def from_toml(path: Path, base: TrainConfig | None = None) -> TrainConfig:
-    """Read a TOML file over `base`. Raises RequestError with file, key and the known keys."""
-    try:
-        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RequestError(f"{path}: there is no such file", "Check --config.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RequestError(f"{path}: not readable as TOML: {error}", "Mend that line.") from None
-    return update(base or TrainConfig(), values, where=str(path))
+    """Read a TOML file, and the files that it names as its `base`, over `base`.
+
+    Raises RequestError with file, key and the known keys.
+    """
+    config = base or TrainConfig()
+    for file, values in read_layers(path).files:
+        config = update(config, values, where=str(file))
+    return config
 
 
 def update(config: T, values: dict[str, Any], where: str = "configuration") -> T:
