@@ -10,6 +10,7 @@ from itertools import accumulate
 
 import numpy as np
 
+from geomclip.data.words import split_words
 from geomclip.train.config import CaptionConfig
 
 
@@ -27,6 +28,10 @@ class CaptionMix:
     config: CaptionConfig
     templates: tuple[str, ...]
     keywords: bool = True
+
+    def __post_init__(self) -> None:
+        if self.config.split_label:
+            split_words("")  # raises where its package is missing, before any worker asks
 
     def draw(self, texts: tuple[str, ...], path: tuple[str, ...], rng: np.random.Generator) -> str:
         """One caption.
@@ -52,7 +57,7 @@ class CaptionMix:
         weights = [config.text]
         weights += [config.text_keyword, config.keywords] if keywords else [0.0, 0.0]
         weights += [config.ancestor_text] if ancestors else [0.0]
-        weights += list(config.ancestors[: len(ancestors)])
+        weights += [*config.ancestors[: len(ancestors)], config.label_text if path else 0.0]
         # Lists of five: numpy takes ten times as long for them.
         total = list(accumulate(weights))
         choice = bisect_right(total, kind * total[-1])
@@ -65,6 +70,8 @@ class CaptionMix:
             return ", ".join(keywords[(first + i) % len(keywords)] for i in range(count))
         if choice == 3:
             return f"{ancestors[-1]}: {name}"
+        if choice == len(weights) - 1:
+            return f"{split_words(path[-1]) if config.split_label else path[-1]}: {name}"
         if choice > 3:
             return ancestors[choice - 4]
         return name

@@ -160,6 +160,19 @@ class Tokenizer:
         return cls(_backend(ids, pairs, str(merges)))
 
     @classmethod
+    def read(cls, path: Path, *, vocab_size: int = CLIP_VOCAB_SIZE) -> "Tokenizer":
+        """A file of either kind by its name: `tokenizer.json`, `vocab.json` with `merges.txt`
+        beside it, or OpenAI's list of merges, of which as many are taken as make `vocab_size`.
+
+        Raises RequestError where it can't be read.
+        """
+        if path.name == "vocab.json":
+            return cls.from_clip(path, path.with_name("merges.txt"))
+        if path.suffix == ".json":
+            return cls.load(path)
+        return cls.from_clip(path, vocab_size=vocab_size)
+
+    @classmethod
     def _from_merges(cls, merges: list[tuple[str, str]]) -> "Tokenizer":
         symbols = byte_symbols()
         tokens = [*symbols, *(s + WORD_END for s in symbols), *(a + b for a, b in merges), SOT, EOT]

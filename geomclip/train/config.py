@@ -59,6 +59,9 @@ class TextTowerConfig:
     """Tokens a text is cut to, start and end included."""
     vocab_size: int = 2000
     """Entries of the byte-pair vocabulary."""
+    tokenizer: str = ""
+    """File of the vocabulary: CLIP's bpe_simple_vocab_16e6.txt.gz, vocab.json (merges.txt beside
+    it) or a tokenizer.json. One is made of the training texts when empty."""
     width: int = 64
     """Transformer width."""
     layers: int = 2
@@ -97,6 +100,10 @@ class CaptionConfig:
     """"ancestor: name"."""
     ancestors: tuple[float, ...] = (0.08, 0.12)
     """Labels of the path above the name, most general first (emoji: group, subgroup)."""
+    label_text: float = 0.0
+    """"label: text", the label the last of the path (RedCaps: the subreddit)."""
+    split_label: bool = False
+    """Take the words of `label_text`'s label apart, as in itookapicture (extra `data`)."""
     template: float = 0.35
     """Share of captions wrapped in a prompt template."""
 

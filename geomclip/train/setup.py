@@ -10,6 +10,7 @@ import torch
 from geomclip.data.record import Corpus
 from geomclip.data.splits import Splits
 from geomclip.data.tokenizer import Tokenizer
+from geomclip.errors import RequestError
 from geomclip.train.config import TrainConfig
 from geomclip.train.run import TOKENIZER
 
@@ -43,9 +44,22 @@ def seed_step(seed: int, step: int, rank: int) -> None:
 
 
 def find_tokenizer(config: TrainConfig, out: Path, splits: Splits) -> Tokenizer:
-    """The tokenizer of the run in `out`, or one trained on the training texts."""
+    """The tokenizer of the run in `out`, that of `config`'s file, or one trained on the texts.
+
+    Raises RequestError where the file can't be read, or has not `config`'s number of entries.
+    """
+    text = config.model.text
     if (out / TOKENIZER).is_file():
         return Tokenizer.load(out / TOKENIZER)
+    if text.tokenizer:
+        tokenizer = Tokenizer.read(Path(text.tokenizer), vocab_size=text.vocab_size)
+        if tokenizer.vocab_size != text.vocab_size:
+            raise RequestError(
+                f"{text.tokenizer} has {tokenizer.vocab_size} entries, model.text.vocab_size is "
+                f"{text.vocab_size}",
+                f"Give --model.text.vocab-size {tokenizer.vocab_size}.",
+            )
+        return tokenizer
     texts = vocabulary_texts(splits.train, splits.templates)
     return Tokenizer.train(texts, vocab_size=config.model.text.vocab_size)
 

@@ -1,12 +1,14 @@
 """Captions, augmentation and the order of batches."""
 
 import dataclasses
+import sys
 from collections import Counter
 
 import numpy as np
 import pytest
 import torch
 
+from geomclip.data import words
 from geomclip.data.batches import Batches
 from geomclip.data.captions import CaptionMix
 from geomclip.data.emoji import load_emoji
@@ -97,6 +99,28 @@ def test_caption_kinds_come_with_their_weights():
     assert share["food fruit"] == pytest.approx(0.2, abs=0.03)
     assert share["red apple, fruit"] + share["red apple, food"] == pytest.approx(0.1, abs=0.02)
     assert {"fruit", "food", "fruit, food", "food, fruit"} <= set(share)
+
+
+def test_a_label_before_the_caption_as_in_redcaps():
+    config = CaptionConfig(
+        text=0.5, text_keyword=0.0, keywords=0.0, ancestor_text=0.0, ancestors=(), template=0.0,
+        label_text=0.5, split_label=True,
+    )  # fmt: skip
+    mix, rng = CaptionMix(config, (), keywords=False), np.random.default_rng(0)
+    drawn = Counter(mix.draw(("a fern",), ("itookapicture",), rng) for _ in range(2000))
+    assert drawn.keys() == {"a fern", "i took a picture: a fern"}
+    assert abs(drawn["a fern"] - 1000) < 150
+    assert mix.draw(("a fern",), (), rng) == "a fern"
+    whole = dataclasses.replace(config, text=0.0, split_label=False)
+    mix = CaptionMix(whole, (), keywords=False)
+    assert mix.draw(("a fern",), ("plants", "itookapicture"), rng) == "itookapicture: a fern"
+
+
+def test_words_without_their_package(monkeypatch):
+    words._segmenter.cache_clear()
+    monkeypatch.setitem(sys.modules, "wordsegment", None)
+    with pytest.raises(RequestError, match=r"split_label needs wordsegment(.|\n)*geomclip\[data\]"):
+        CaptionMix(CaptionConfig(split_label=True), ())
 
 
 def test_a_record_with_a_caption_alone_gives_that_caption():

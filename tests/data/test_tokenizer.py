@@ -206,6 +206,17 @@ def test_hugging_faces_files_give_the_same_ids(clip, tmp_path):
     assert theirs.encode(CORPUS) == clip.encode(CORPUS)
 
 
+def test_a_file_is_read_by_its_name(clip, bpe_file, tmp_path):
+    clip.save(tmp_path / "tokenizer.json")
+    vocab = clip._backend.get_vocab(with_added_tokens=True)
+    (tmp_path / "vocab.json").write_text(json.dumps(vocab))
+    merges = json.loads(clip._backend.to_str())["model"]["merges"]
+    (tmp_path / "merges.txt").write_text("".join(f"{a} {b}\n" for a, b in merges))
+    for path in (bpe_file, tmp_path / "tokenizer.json", tmp_path / "vocab.json"):
+        assert Tokenizer.read(path).encode(CORPUS) == clip.encode(CORPUS)
+    assert Tokenizer.read(bpe_file, vocab_size=520).vocab_size == 520
+
+
 def test_saved_and_loaded_it_is_the_same(clip, trained, tmp_path):
     for tokenizer in (clip, trained):
         tokenizer.save(tmp_path / "tokenizer.json")

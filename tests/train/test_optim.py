@@ -11,7 +11,7 @@ from torch import nn
 from geomclip.data.tokenizer import Tokenizer
 from geomclip.errors import RequestError
 from geomclip.model import ContrastiveModel, build_model
-from geomclip.train.config import LossConfig
+from geomclip.train.config import LossConfig, update
 from geomclip.train.criterion import Criterion
 from geomclip.train.optim import (
     build_optimizer,
@@ -21,7 +21,7 @@ from geomclip.train.optim import (
     parameter_groups,
     set_lr,
 )
-from geomclip.train.setup import vocabulary_texts
+from geomclip.train.setup import find_tokenizer, vocabulary_texts
 
 SIGMOID = LossConfig(contrastive="sigmoid")
 
@@ -35,13 +35,26 @@ def groups_of(model: ContrastiveModel, config: Any) -> dict[str, dict[str, Any]]
     return {g["name"]: g for g in parameter_groups(model, model.geometry, config)}
 
 
+def test_a_run_takes_the_vocabulary_that_its_settings_name(
+    small: SimpleNamespace, splits: Any, tokenizer: Tokenizer, tmp_path: Any
+) -> None:
+    file = tmp_path / "tokenizer.json"
+    tokenizer.save(file)
+    text = {"vocab_size": tokenizer.vocab_size, "tokenizer": str(file)}
+    config = update(small.config(), {"model": {"text": text}})
+    found = find_tokenizer(config, tmp_path / "run", splits)
+    texts = ["a waving hand", "flag: Japan"]
+    assert found.encode(texts) == tokenizer.encode(texts)
+    wrong = update(config, {"model": {"text": {"vocab_size": 900}}})
+    with pytest.raises(RequestError, match=r"has 600 entries, model\.text\.vocab_size is 900"):
+        find_tokenizer(wrong, tmp_path / "run", splits)
+
+
 @pytest.mark.parametrize("geometry", ["clip", "euclip", "meru"])
 @pytest.mark.parametrize("tower", ["convnet", "vit"])
 def test_every_parameter_is_in_the_group_of_its_kind(
     small: SimpleNamespace, tokenizer: Tokenizer, geometry: str, tower: str
 ) -> None:
-    from geomclip.train.config import update
-
     config = update(small.config(geometry=geometry), {"model": {"image": {"kind": tower}}})
     model = build_model(config, tokenizer)
     groups = groups_of(model, config)
