@@ -10,7 +10,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from geomclip.data.words import split_words
+from geomclip.data.words import load_words, split_words
 from geomclip.train.config import CaptionConfig
 
 
@@ -31,7 +31,7 @@ class CaptionMix:
 
     def __post_init__(self) -> None:
         if self.config.split_label:
-            split_words("")  # raises where its package is missing, before any worker asks
+            load_words()  # raises where the package is missing, before a worker asks
 
     def draw(self, texts: tuple[str, ...], path: tuple[str, ...], rng: np.random.Generator) -> str:
         """One caption.

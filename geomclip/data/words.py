@@ -14,13 +14,14 @@ def split_words(text: str) -> str:
     """The most likely words of a text without spaces, lower-cased, by English word counts
     (Norvig 2009, the package wordsegment); other characters than letters and digits are dropped.
 
-    Raises RequestError where the package is not installed.
+    Raises RequestError as `load_words`.
     """
-    return " ".join(_segmenter().segment(text))
+    return " ".join(load_words().segment(text))
 
 
 @functools.cache
-def _segmenter() -> "wordsegment.Segmenter":
+def load_words() -> "wordsegment.Segmenter":
+    """The word counts, a second the first time. Raises RequestError where there is no package."""
     try:
         from wordsegment import Segmenter
     except ImportError:

@@ -117,7 +117,7 @@ def test_a_label_before_the_caption_as_in_redcaps():
 
 
 def test_words_without_their_package(monkeypatch):
-    words._segmenter.cache_clear()
+    words.load_words.cache_clear()
     monkeypatch.setitem(sys.modules, "wordsegment", None)
     with pytest.raises(RequestError, match=r"split_label needs wordsegment(.|\n)*geomclip\[data\]"):
         CaptionMix(CaptionConfig(split_label=True), ())
