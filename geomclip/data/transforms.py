@@ -5,6 +5,7 @@ seed alone.
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -44,6 +45,7 @@ class Draws:
     contrast: Float[Tensor, "n 1 1 1"]
     brightness: Float[Tensor, "n 1 1 1"]
     channels: Float[Tensor, "n 3 1 1"]
+    window: Float[Tensor, "n 2 2"]
 
     def __getitem__(self, rows: slice) -> "Draws":
         return Draws(**{f.name: getattr(self, f.name)[rows] for f in dataclasses.fields(self)})
@@ -56,7 +58,7 @@ class Draws:
 
 
 def draw(n: int, config: AugmentConfig, generator: torch.Generator) -> Draws:
-    """Random rotation, scale, shift, mirror, background and colour for `n` pictures."""
+    """Random rotation, scale, shift, mirror, background, colour and crop for `n` pictures."""
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
         return low + (high - low) * torch.rand(n, *shape, generator=generator)
@@ -73,7 +75,31 @@ def draw(n: int, config: AugmentConfig, generator: torch.Generator) -> Draws:
         contrast=uniform(1.0 - config.brightness, 1 + config.brightness, 1, 1, 1),
         brightness=uniform(1.0 - config.brightness, 1 + config.brightness, 1, 1, 1),
         channels=uniform(-config.channel_shift, config.channel_shift, 3, 1, 1),
+        window=draw_windows(n, config.crop, generator),
     )
+
+
+def draw_windows(
+    n: int, area: tuple[float, float], generator: torch.Generator
+) -> Float[Tensor, "n 2 2"]:
+    """Random crops of a square, as torchvision's RandomResizedCrop: centres (x, y) and half sides
+    (w, h), with the square being [-1, 1] both ways.
+
+    Area, as a share of the square, is uniform over `area`, the log of the aspect over that of 3/4
+    to 4/3; of ten draws the first that fits is taken, the whole square where none does.
+    """
+    windows = torch.tensor([[0.0, 0.0], [1.0, 1.0]]).repeat(n, 1, 1)
+    if area == (1.0, 1.0):
+        return windows
+    share, aspect, *place = torch.rand(4, n, 10, generator=generator)
+    share = area[0] + (area[1] - area[0]) * share
+    aspect = torch.exp((2 * aspect - 1) * math.log(4 / 3))
+    sides = torch.stack([(share * aspect).sqrt(), (share / aspect).sqrt()], dim=-1)
+    centres = (1 - sides) * (2 * torch.stack(place, dim=-1) - 1)
+    fits = (sides <= 1).all(-1)
+    first, rows = fits.int().argmax(1), torch.arange(n)
+    drawn = torch.stack([centres[rows, first], sides[rows, first]], dim=1)
+    return torch.where(fits.any(1)[:, None, None], drawn, windows)
 
 
 def augment(
@@ -101,6 +127,9 @@ def augment(
         ],
         dim=1,
     )
+    # What is cropped is then turned, scaled and shifted.
+    theta = theta * draws.window[:, 1, :, None]
+    theta[:, :, 2] += draws.window[:, 0]
     grid = F.affine_grid(theta, list(rgba.shape), align_corners=False)
     rgba = F.grid_sample(rgba, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 

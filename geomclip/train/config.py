@@ -112,6 +112,8 @@ class CaptionConfig:
 class AugmentConfig:
     """Random changes to a training picture; all off at 0."""
 
+    crop: tuple[float, float] = (1.0, 1.0)
+    """Range of a random crop's area, share of the picture's; aspects from 3/4 to 4/3."""
     rotate: float = 0.15
     """Largest rotation, radians."""
     scale: tuple[float, float] = (0.85, 1.1)
@@ -128,6 +130,13 @@ class AugmentConfig:
     """Largest relative change of saturation."""
     channel_shift: float = 0.05
     """Largest shift of a colour channel, on the scale 0 to 1."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.crop[0] <= self.crop[1] <= 1:
+            raise RequestError(
+                f"augment.crop must be a range of shares of the picture, got {self.crop}",
+                "Give 0 < the smallest <= the largest <= 1, such as 0.5 1.",
+            )
 
 
 @dataclass(frozen=True)

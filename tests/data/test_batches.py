@@ -1,6 +1,7 @@
 """Captions, augmentation and the order of batches."""
 
 import dataclasses
+import math
 import sys
 from collections import Counter
 
@@ -15,7 +16,7 @@ from geomclip.data.emoji import load_emoji
 from geomclip.data.prompts import TEMPLATES, fill
 from geomclip.data.stream import Share
 from geomclip.data.tokenizer import Tokenizer
-from geomclip.data.transforms import augment, draw, mirror_safe, on_white
+from geomclip.data.transforms import augment, draw, draw_windows, mirror_safe, on_white
 from geomclip.errors import RequestError
 from geomclip.train.config import AugmentConfig, CaptionConfig, TrainConfig
 
@@ -77,6 +78,34 @@ def test_augmentation_is_a_function_of_its_generator_and_stays_in_range():
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert 0 <= first.min() and first.max() <= 1
+
+
+def test_crops_are_those_of_a_random_resized_crop():
+    windows = draw_windows(4000, (0.5, 1.0), torch.Generator().manual_seed(0))
+    centres, sides = windows[:, 0], windows[:, 1]
+    assert (sides <= 1).all() and (centres.abs() <= 1 - sides + 1e-6).all()
+    area, aspect = sides.prod(1), sides[:, 0] / sides[:, 1]
+    assert 0.5 - 1e-6 <= area.min() < 0.51 and aspect.min() >= 0.75 - 1e-6
+    assert aspect.max() <= 4 / 3 + 1e-6
+    assert aspect.log().mean().abs() < 0.01 and centres.mean(0).abs().max() < 0.01
+    # A draw of area a fits where |log aspect| <= -log a, which happens with -log a / log 4/3; the
+    # whole square is what is left after ten draws.
+    windows = draw_windows(4000, (0.9, 1.0), torch.Generator().manual_seed(0))
+    share = (windows[:, 1].prod(1) == 1).float().mean().item()
+    fits = (0.1 + 0.9 * math.log(0.9)) / 0.1 / math.log(4 / 3)
+    assert share == pytest.approx((1 - fits) ** 10, abs=0.022)
+
+
+def test_a_crop_shows_its_window_alone():
+    side = 32
+    images = torch.full((1, 4, side, side), 255, dtype=torch.uint8)
+    images[0, :3] = torch.arange(side, dtype=torch.uint8) * 8  # grows from left to right
+    draws = draw(1, STILL, torch.Generator())
+    window = torch.tensor([[[0.5, -0.25], [0.5, 0.5]]])  # the right half
+    cropped = augment(images, dataclasses.replace(draws, window=window))
+    # Centres of pixels lie at half steps: 32 of them over the columns 16 to 32.
+    expected = (16 + (torch.arange(side) + 0.5) / 2 - 0.5).clamp(max=side - 1) * 8 / 255
+    torch.testing.assert_close(cropped[0, 0, 5, :-1], expected[:-1], atol=1e-5, rtol=0)
 
 
 def test_mirror_safe_spares_directions_and_symbols():
