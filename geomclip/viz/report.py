@@ -74,8 +74,8 @@ def render(results: Results) -> str:
         style=Markup(style_sheet),
         script=Markup(script),
         plotly=Markup(get_plotlyjs()),
-        figures=Markup(_embed({chart.id: chart.spec for chart in [*training, *roots]})),
-        embedded=Markup(_embed(_light(results))),
+        figures=Markup(embed({chart.id: chart.spec for chart in [*training, *roots]})),
+        embedded=Markup(embed(_light(results))),
     )
 
 
@@ -143,7 +143,8 @@ def dump(value: Any) -> str:
     return json.dumps(finite(value), separators=(",", ":"), ensure_ascii=False)
 
 
-def _embed(value: Any) -> str:
+def embed(value: Any) -> str:
+    """JSON that can stand inside a script element."""
     # Inside <script>, "<" could end the element or open a comment; JSON has it in strings only.
     return dump(value).replace("<", "\\u003c")
 

@@ -2,10 +2,10 @@
 
 import os
 import shutil
-from types import SimpleNamespace
 
 import comparing
 import pytest
+from browsing import open_report
 
 REQUIRED = "GEOMCLIP_REQUIRE_BROWSER"
 
@@ -44,21 +44,6 @@ def chromium():
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser
         browser.close()
-
-
-def open_report(chromium, report, **options):
-    """The page, and what it says, asks for and gets wrong from then on."""
-    context = chromium.new_context(**options)
-    context.set_default_timeout(120_000)
-    page = context.new_page()
-    heard = SimpleNamespace(errors=[], console=[], requests=[])
-    page.on("pageerror", lambda error: heard.errors.append(str(error)))
-    page.on("console", lambda message: heard.console.append(message.text))
-    page.on("request", lambda request: heard.requests.append(request.url))
-    page.goto(report.as_uri(), timeout=120_000)
-    if options.get("java_script_enabled", True):
-        page.wait_for_selector("html[data-drawn]")
-    return page, heard
 
 
 @pytest.fixture

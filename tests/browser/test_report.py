@@ -5,16 +5,11 @@ import itertools
 import re
 
 import pytest
+from browsing import outside
 
 from geomclip.results import read_results
 
 pytestmark = pytest.mark.browser
-
-
-def outside(heard, report):
-    """Requests for anything but the page itself and what stands inside it."""
-    inside = ("data:", "blob:")
-    return [u for u in heard.requests if u != report.as_uri() and not u.startswith(inside)]
 
 
 def test_it_opens_without_errors_or_requests_and_draws_every_chart(desk, report):

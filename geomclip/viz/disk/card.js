@@ -1,0 +1,101 @@
+// What the page says about a sample: a label at the pointer, and the card of the selected one.
+"use strict";
+geomclip.Card = class {
+  constructor(explorer) {
+    this.explorer = explorer;
+    this.tip = explorer.box.querySelector(".tip");
+    this.card = explorer.box.querySelector(".card");
+  }
+
+  hover(panel, i, at) {
+    this.tip.hidden = i < 0;
+    if (i < 0) return;
+    this.at = { panel, i };
+    const { atlas } = this.explorer;
+    const lines = [geomclip.make("strong", {}, atlas.name(i))];
+    if (atlas.path(i).length) lines.push(geomclip.make("span", {}, atlas.path(i).join(" › ")));
+    lines.push(geomclip.make("span", {}, this.#measures(panel, i)));
+    this.tip.replaceChildren(...this.#picture(i, 56), geomclip.make("div", {}, ...lines));
+    this.place();
+  }
+
+  // The label goes with its point, inside the window.
+  place() {
+    if (this.tip.hidden || !this.at) return;
+    const { panel, i } = this.at;
+    const [x, y] = panel.screenOf(i);
+    const outer = this.explorer.box.getBoundingClientRect();
+    const inner = panel.box.getBoundingClientRect();
+    const left = inner.left - outer.left + x;
+    const top = inner.top - outer.top + y;
+    const { offsetWidth: w, offsetHeight: h } = this.tip;
+    this.tip.style.left = Math.max(0, Math.min(outer.width - w, left + (left + w + 16 > outer.width ? -w - 14 : 14))) + "px";
+    this.tip.style.top = Math.max(0, top - h - 10) + "px";
+  }
+
+  #measures(panel, i) {
+    const { atlas } = this.explorer;
+    const parts = [`${panel.spec.name}: ${geomclip.short(panel.roots[i])} from the root (${panel.spec.unit})`];
+    if (panel.spec.cones) parts.push(`half aperture ${geomclip.short(panel.halfAperture(i, atlas.minRadius))} rad`);
+    const beyond = panel.violation?.[i];
+    if (Number.isFinite(beyond)) parts.push(beyond > 0 ? `${geomclip.short(beyond)} rad outside its parent's cone` : "inside its parent's cone");
+    return parts.join(" · ");
+  }
+
+  #picture(i, side) {
+    const { atlas } = this.explorer;
+    const { sprite, thumbs } = atlas;
+    if (!sprite.ready || !((thumbs[i] ?? -1) >= 0)) return [];
+    const [x, y] = sprite.place(thumbs[i]);
+    const canvas = geomclip.make("canvas", { width: 2 * side, height: 2 * side, role: "img" });
+    canvas.setAttribute("aria-label", atlas.name(i));
+    canvas.style.width = canvas.style.height = side + "px";
+    canvas.getContext("2d").drawImage(sprite.image, x, y, sprite.size, sprite.size, 0, 0, 2 * side, 2 * side);
+    return [canvas];
+  }
+
+  select(i) {
+    const { card } = this;
+    const { atlas, panels } = this.explorer;
+    if (i < 0) {
+      card.replaceChildren(geomclip.make("p", { className: "note" },
+        "Point at a sample to see what it is; click it to see its ancestors, the way to the root and its cone."));
+      return;
+    }
+    const make = geomclip.make;
+    const jump = (j) => {
+      const button = make("button", { type: "button", className: "link" }, atlas.name(j));
+      button.addEventListener("click", () => this.explorer.select(j));
+      return button;
+    };
+    const list = (title, indices, more = 0) => indices.length === 0 ? [] : [
+      make("h4", {}, title),
+      make("ul", {}, ...indices.slice(0, 12).map((j) => make("li", {}, jump(j)))),
+      ...(indices.length + more > 12 ? [make("p", { className: "note" }, `and ${(indices.length + more - 12).toLocaleString("en")} more`)] : []),
+    ];
+    const body = [make("h3", {}, atlas.data.captions[i].slice(0, 400)), ...this.#picture(i, 96)];
+    if (atlas.path(i).length) body.push(make("p", { className: "note" }, atlas.path(i).join(" › ")));
+    body.push(make("ul", { className: "measures" }, ...panels.map((panel) => make("li", {}, this.#measures(panel, i)))));
+    body.push(...list("Ancestors", atlas.ancestors(i)));
+    for (const panel of panels) {
+      const steps = panel.spec.traversals?.[i];
+      if (steps) body.push(...list(`${panel.spec.name}: texts on the way to the root`, steps));
+      if (panel.spec.cones) {
+        body.push(make("h4", {}, `${panel.spec.name}: in its cone, K = ${geomclip.short(atlas.minRadius)}`));
+        body.push(make("p", { className: "note" },
+          `${panel.held.length.toLocaleString("en")} of ${(atlas.n - 1).toLocaleString("en")} as drawn in two dimensions`));
+      }
+    }
+    body.push(...list("Below it in the label tree", atlas.children(i)));
+    card.replaceChildren(...body);
+  }
+};
+
+// An element with properties and children; strings become text, never markup.
+geomclip.make = (tag, properties = {}, ...children) => {
+  const { role, ...rest } = properties;
+  const element = Object.assign(document.createElement(tag), rest);
+  if (role) element.setAttribute("role", role);
+  element.append(...children);
+  return element;
+};
