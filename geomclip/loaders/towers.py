@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from geomclip.errors import RequestError
 from geomclip.towers import TextTransformer, VisionTransformer
@@ -154,11 +155,35 @@ def _tensor(state: Mapping[str, Tensor], name: str, ndim: int, where: str) -> Te
     return state[name]
 
 
+class _Unfilled(TorchFunctionMode):
+    """A block in which modules leave their random weights unset: they are replaced at once, and
+    drawing 400 million numbers takes seconds. (The meta device would import torch.compile.)
+    """
+
+    _fills = frozenset(
+        (
+            torch.Tensor.normal_,
+            torch.Tensor.uniform_,
+            nn.init.normal_,
+            nn.init.uniform_,
+            nn.init.kaiming_uniform_,
+            nn.init.xavier_uniform_,
+        )
+    )
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in self._fills:
+            return args[0] if args else kwargs["tensor"]
+        return torch.empty(*args, **kwargs) if func is torch.randn else func(*args, **kwargs)
+
+
 def _fill(kind: type[Tower], state: Mapping[str, Tensor], where: str, **sizes: Any) -> Tower:
     """A tower that holds copies of the tensors, in float32."""
     try:
-        # No memory and no random numbers for what is replaced at once.
-        with torch.device("meta"):
+        with _Unfilled():
             tower = kind(**sizes)
     except ValueError as error:
         raise RequestError(
@@ -172,6 +197,11 @@ def _fill(kind: type[Tower], state: Mapping[str, Tensor], where: str, **sizes: A
                 f"{where}: the tensor behind {name}, of shape {tuple(like.shape)}, {found}",
                 "Copy the weights again; if they are complete, this model has other parts.",
             )
+    if unknown := sorted(set(state) - set(wanted)):
+        raise RequestError(
+            f"{where}: the tensor behind {unknown[0]} has no place beside the others",
+            "Copy the weights again; if they are complete, this model has other parts.",
+        )
     copies = {
         name: state[name].detach().to(torch.float32, copy=True).contiguous() for name in wanted
     }

@@ -72,8 +72,7 @@ class TextTransformer(nn.Module):
         nn.init.normal_(self.token_embedding.weight, std=0.02)
         nn.init.normal_(self.positional_embedding, std=0.01)
         nn.init.normal_(self.text_projection, std=width**-0.5)
-        # A number and no weight: on the CPU even where the parameters are made on no device yet.
-        mask = torch.full((context_length, context_length), float("-inf"), device="cpu").triu(1)
+        mask = torch.full((context_length, context_length), float("-inf")).triu(1)
         self.register_buffer("mask", mask if causal else None, persistent=False)
 
     def forward(self, ids: Int[Tensor, "n l"]) -> Float[Tensor, "n d"]:

@@ -116,7 +116,7 @@ def test_a_source_that_is_no_run_is_refused(tmp_path: Path) -> None:
         geomclip.load(tmp_path)
     file = tmp_path / "weights.pt"
     file.write_bytes(b"")
-    with pytest.raises(RequestError, match="is no kind of weights that is read"):
+    with pytest.raises(RequestError, match=r"weights\.pt is not readable as a checkpoint"):
         geomclip.load(file)
 
 
