@@ -16,8 +16,10 @@ _PUBLIC = {
     "GeomclipError": "geomclip.errors",
     "Hierarchy": "geomclip.hierarchy",
     "RequestError": "geomclip.errors",
+    "analysis": "geomclip.analysis",
     "build_geometry": "geomclip.geometry",
     "compare": "geomclip.compare",
+    "embed": "geomclip.encode",
     "evaluate": "geomclip.evaluate",
     "load": "geomclip.loaders",
     "losses": "geomclip.losses",
@@ -26,7 +28,7 @@ _PUBLIC = {
 }
 
 # The names that stand for a module; the others are attributes of one.
-_MODULES = {"compare", "evaluate", "losses", "manifolds", "train"}
+_MODULES = {"analysis", "compare", "evaluate", "losses", "manifolds", "train"}
 
 __all__ = ["__version__", *_PUBLIC]
 

@@ -31,6 +31,7 @@ def describe(geometry: Geometry) -> dict[str, Any]:
         "dim": geometry.dim,
         "dtype": "float64" if scale.dtype == torch.float64 else "float32",
         "modalities": list(geometry.modalities),
+        "given": sorted(geometry.given),
         "spec": dataclasses.asdict(geometry.spec),
         "manifold": _manifold_values(geometry.manifold),
         "logit_scale": scale.item(),
@@ -58,6 +59,7 @@ def rebuild(values: dict[str, Any], source: str = "metadata") -> Geometry:
             int(values["dim"]),
             name=str(values["name"]),
             modalities=modalities,
+            given=values["given"],
         )
         if values["dtype"] == "float64":
             geometry.double()

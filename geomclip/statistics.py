@@ -39,6 +39,46 @@ class Estimate:
         }
 
 
+@dataclass(frozen=True)
+class Measured:
+    """One number found in a set of n things, and what another set of n such things would change.
+
+    Args:
+        value: the number.
+        error: its standard error; None where it is no estimate (a count, a setting).
+        n: how many things it was found in.
+    """
+
+    value: float
+    error: float | None
+    n: int
+
+    @property
+    def low(self) -> float | None:
+        """Lower end of the 95 % interval, value - 1.96 error."""
+        return None if self.error is None else self.value - Z95 * self.error
+
+    @property
+    def high(self) -> float | None:
+        """Upper end of the 95 % interval."""
+        return None if self.error is None else self.value + Z95 * self.error
+
+    def to_dict(self) -> dict[str, float | int | None]:
+        """value, error, low, high and n."""
+        return {
+            "value": self.value,
+            "error": self.error,
+            "low": self.low,
+            "high": self.high,
+            "n": self.n,
+        }
+
+
+def share(hits: int, n: int) -> Measured:
+    """hits / n with `binomial_error`. Raises ValueError unless 0 <= hits <= n and n >= 1."""
+    return Measured(hits / n if n else math.nan, binomial_error(hits / max(n, 1), n), n)
+
+
 def binomial_error(share: float, items: int) -> float:
     """Standard error of a share p of n items, after two more hits and two more misses.
 
