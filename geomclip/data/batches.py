@@ -91,7 +91,9 @@ class Batches:
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         draws = draw(size, self.config.augment, generator)[self.rows]
         index = torch.from_numpy(whole[self.rows])
-        pixels = augment(self.corpus.images[index], draws, flippable=self.flippable[index])
+        # index_select copies rows; images[index] goes byte by byte.
+        images = self.corpus.images.index_select(0, index)
+        pixels = augment(images, draws, flippable=self.flippable[index])
         ids = self.tokenizer(captions[self.rows], self.config.model.text.context_length)
         return Batch(pixels, ids, index, [self.corpus.paths[row] for row in index.tolist()])
 

@@ -5,6 +5,7 @@ seed alone.
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -130,7 +131,8 @@ def augment(
     # What is cropped is then turned, scaled and shifted.
     theta = theta * draws.window[:, 1, :, None]
     theta[:, :, 2] += draws.window[:, 0]
-    grid = F.affine_grid(theta, list(rgba.shape), align_corners=False)
+    n, _, height, width = rgba.shape
+    grid = centres(height, width).expand(n, -1, -1).bmm(theta.mT).view(n, height, width, 2)
     rgba = F.grid_sample(rgba, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
     # Opaque photographs would show the background only as borders: they get it all the same,
@@ -138,11 +140,24 @@ def augment(
     background = torch.where(draws.white, torch.ones_like(draws.colour), draws.colour)
     rgb = ((1 - rgba[:, 3:]) * background[:, :, None, None]).add_(rgba[:, :3])
 
-    gray = (rgb * torch.tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    gray = rgb[:, :1] * LUMA[0]
+    gray.add_(rgb[:, 1:2] * LUMA[1]).add_(rgb[:, 2:] * LUMA[2])
     rgb.sub_(gray).mul_(draws.saturation).add_(gray)
     mean = gray.mean((2, 3), keepdim=True)
     rgb.sub_(mean).mul_(draws.contrast).add_(mean)
     return rgb.mul_(draws.brightness).add_(draws.channels).clamp_(0, 1)
+
+
+@functools.lru_cache(maxsize=8)
+def centres(height: int, width: int) -> Float[Tensor, "1 hw 3"]:
+    """(x, y, 1) of the pixels' centres, the picture being [-1, 1] x [-1, 1].
+
+    What F.affine_grid builds anew for every picture of a batch.
+    """
+    y = torch.linspace(-1, 1, height) * ((height - 1) / height)
+    x = torch.linspace(-1, 1, width) * ((width - 1) / width)
+    y, x = torch.meshgrid(y, x, indexing="ij")
+    return torch.stack([x, y, torch.ones_like(x)], dim=-1).view(1, -1, 3)
 
 
 def mirror_safe(texts: list[tuple[str, ...]], paths: list[tuple[str, ...]]) -> Tensor:

@@ -74,6 +74,7 @@ class Gradients:
         self.model, self.config, self.world = model, config, world
         self.objective = Objective(model.geometry, config, world, criterion)
         self.criterion = self.objective.criterion
+        self.parameters = [*model.parameters(), *self.criterion.parameters()]
         if config.grad_checkpointing:
             for name, encoder in model.encoders.items():
                 checkpoint_activations(encoder, name)
@@ -104,8 +105,8 @@ class Gradients:
         pixels, ids = pixels.to(self.world.device), ids.to(self.world.device)
         if known.tokens is not None:  # labels are texts too, after those of the pairs
             ids = torch.cat([ids, known.tokens])
-        self.model.zero_grad()
-        self.criterion.zero_grad()
+        for parameter in self.parameters:  # zero_grad walks all modules for them
+            parameter.grad = None
         if self.config.accumulate == 1:
             image, text = self.parallel(pixels, ids)
             terms = self.objective(image, text, step, known)

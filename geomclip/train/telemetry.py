@@ -13,7 +13,7 @@ from geomclip.train.criterion import Criterion
 from geomclip.train.log import Clock, Window
 from geomclip.train.objective import Terms
 from geomclip.train.schedule import entailment_schedule
-from manifolds import Euclidean, Manifold, Product, Sphere
+from manifolds import Euclidean, Lorentz, Manifold, Product, Sphere
 
 # Beyond this many units of curvature radius even float64 loses the digits of a distance.
 FAR = 40.0
@@ -114,4 +114,6 @@ def _far(manifold: Manifold, x: Tensor) -> Tensor:
     if isinstance(manifold, Product):  # each factor has a c and digits of its own
         parts = zip(manifold.factors, manifold.split(x), strict=True)
         return torch.stack([_far(m, part) for m, part in parts]).any(0)  # type: ignore[arg-type]
+    if isinstance(manifold, Lorentz):  # dist0 = asinh(sqrt(c) |x|) / sqrt(c), for less
+        return torch.linalg.vector_norm(x, dim=-1) * manifold.c.sqrt() > math.sinh(FAR)
     return manifold.dist0(x) * manifold.c.sqrt() > FAR

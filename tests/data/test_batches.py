@@ -8,6 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from geomclip.data import words
 from geomclip.data.batches import Batches
@@ -70,6 +71,12 @@ def test_mirror_is_a_mirror_and_spares_what_is_not_flippable():
     expected = on_white(pictures)
     expected[flippable] = expected[flippable].flip(-1)
     torch.testing.assert_close(pixels, expected, rtol=0, atol=2e-6)
+
+
+def test_the_grid_of_centres_is_torchs():
+    theta = torch.randn(3, 2, 3, generator=seeded(0))
+    grid = centres(5, 8).expand(3, -1, -1).bmm(theta.mT).view(3, 5, 8, 2)
+    assert torch.equal(grid, F.affine_grid(theta, [3, 4, 5, 8], align_corners=False))
 
 
 def test_augmentation_is_a_function_of_its_generator_and_stays_in_range():
