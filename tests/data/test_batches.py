@@ -17,7 +17,7 @@ from geomclip.data.emoji import load_emoji
 from geomclip.data.prompts import TEMPLATES, fill
 from geomclip.data.stream import Share
 from geomclip.data.tokenizer import Tokenizer
-from geomclip.data.transforms import augment, draw, draw_windows, mirror_safe, on_white
+from geomclip.data.transforms import augment, centres, draw, draw_windows, mirror_safe, on_white
 from geomclip.errors import RequestError
 from geomclip.train.config import AugmentConfig, CaptionConfig, TrainConfig
 
