@@ -1,0 +1,82 @@
+"""A number with its standard error, and what shuffled labels would give in its place."""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A measured value.
+
+    Args:
+        value: the estimate.
+        error: its standard error over the items (or as the function says that made it); None for
+            fewer than two.
+        count: the items behind it.
+        null: the same with shuffled labels, the mean over the shuffles; None where not asked for.
+        null_spread: standard deviation over the shuffles: one shuffle's own chance.
+    """
+
+    value: float
+    error: float | None
+    count: int
+    null: float | None = None
+    null_spread: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields."""
+        return asdict(self)
+
+    @property
+    def beyond_chance(self) -> float | None:
+        """Distance from the null in its spreads; None without a null or a spread."""
+        if self.null is None or not self.null_spread:
+            return None
+        return (self.value - self.null) / self.null_spread
+
+
+def measured(
+    value: float, error: float | None, count: int, null: list[float] | None = None
+) -> Measured:
+    """With the values of shuffled labels, if any."""
+    if not null:
+        return Measured(value, error, count)
+    spread = float(np.std(null, ddof=1)) if len(null) > 1 else None
+    return Measured(value, error, count, float(np.mean(null)), spread)
+
+
+def mean_of(values: Tensor | np.ndarray, null: list[float] | None = None) -> Measured:
+    """The mean of one value an item, with error s / sqrt(n). At least one item."""
+    x = torch.as_tensor(values).double()
+    n = len(x)
+    error = x.std().item() / math.sqrt(n) if n > 1 else None
+    return measured(x.mean().item(), error, n, null)
+
+
+def bootstrap_error(
+    statistic: Callable[[np.ndarray], float], items: int, draws: int = 200, seed: int = 0
+) -> float | None:
+    """Standard deviation of a statistic over resamples of its items (Efron 1979).
+
+    Args:
+        statistic: takes how often each item was drawn, (items,), float64.
+    """
+    if items < 2:
+        return None
+    generator = np.random.default_rng(seed)
+    share = np.full(items, 1 / items)
+    values = [statistic(generator.multinomial(items, share).astype(float)) for _ in range(draws)]
+    kept = [v for v in values if math.isfinite(v)]
+    return float(np.std(kept, ddof=1)) if len(kept) > 1 else None
+
+
+def permutations(items: int, shuffles: int, seed: int = 0) -> list[np.ndarray]:
+    """So many shuffles of 0 to items - 1."""
+    generator = np.random.default_rng(seed)
+    return [generator.permutation(items) for _ in range(shuffles)]
