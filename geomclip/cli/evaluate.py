@@ -11,6 +11,7 @@ from geomclip.cli.options import Common, CommonFlags, guard_pipes, parse, replac
 from geomclip.cli.output import Output, finite, table
 from geomclip.cli.progress import counting
 from geomclip.data.config import DataConfig
+from geomclip.errors import RequestError
 from geomclip.train.config import from_toml
 
 FILE = "evaluation.json"
@@ -29,6 +30,12 @@ class EvaluateOptions:
     """CPU threads; torch's own choice at 0."""
     min_radius: float | None = None
     """Cone constant K; that of the end of the run when not given."""
+    trees: bool = True
+    """Where the data have label paths, measure the space against the tree of labels."""
+    hierarcaps: Path | None = None
+    """csv of HierarCaps (columns captions, image_url); needs --hierarcaps-images."""
+    hierarcaps_images: Path | None = None
+    """Folder of its pictures."""
     out: Path | None = None
     """File for the numbers; SOURCE/evaluation.json by default."""
     common: CommonFlags = field(default_factory=Common)
@@ -53,6 +60,12 @@ def summary(values: dict[str, Any]) -> Table:
         key = row["metric"], row["split"]
         if row["reference"] == "chance" and key in cells:
             cells[key] += f" ({row['value']:.4f})"
+    for split, found in values["splits"].items():
+        rows = found.get("tree", {}).get("rows", {})
+        cells |= {(what, split): _measured(number) for what, number in rows.items()}
+    for root, numbers in values.get("hierarcaps", {}).items():
+        for what, number in numbers.items():
+            cells[f"HierarCaps, root {root}: {what}", "hierarcaps"] = _measured(number)
     splits = list(dict.fromkeys(split for _, split in cells))
     return table(
         f"{values['source']}: {values['geometry']} on {values['data']} (in brackets: chance)",
@@ -62,6 +75,14 @@ def summary(values: dict[str, Any]) -> Table:
             for metric in dict.fromkeys(metric for metric, _ in cells)
         ],
     )
+
+
+def _measured(number: dict[str, Any]) -> str:
+    """0.712 ± 0.010 (0.500): a value, its standard error, what shuffled labels give."""
+    text = f"{number['value']:.4f}"
+    if number["error"] is not None:
+        text += f" ± {number['error']:.4f}"
+    return text if number["null"] is None else f"{text} ({number['null']:.4f})"
 
 
 def parse_options(argv: list[str]) -> EvaluateOptions:
@@ -78,6 +99,11 @@ def parse_options(argv: list[str]) -> EvaluateOptions:
         data = DataConfig() if own else trained.data
         default = EvaluateOptions(source=source, data=data, min_radius=radius)
         options = parse(EvaluateOptions, argv, prog="geomclip evaluate", default=default)
+    if (options.hierarcaps is None) != (options.hierarcaps_images is None):
+        raise RequestError(
+            "HierarCaps is a csv file and a folder of pictures, and one of them is missing",
+            "Give --hierarcaps FILE and --hierarcaps-images FOLDER.",
+        )
     return replace(options, data=guard_pipes(options.data, argv))
 
 
@@ -98,13 +124,22 @@ def evaluate(options: EvaluateOptions, output: Output) -> dict[str, Any]:
         splits = load_data(options.data, model.image_size, progress=count)
     with counting(output, f"evaluating on {splits.name}"):
         radius = 0.1 if options.min_radius is None else options.min_radius
-        evaluation = evaluate(model, splits, train=splits.train, min_radius=radius)
-    return {
+        evaluation = evaluate(
+            model, splits, train=splits.train, min_radius=radius, trees=options.trees
+        )
+    values = {
         "source": str(options.source),
         "data": splits.name,
         "min_radius": radius,
         **evaluation.to_dict(),
     }
+    if options.hierarcaps is not None and options.hierarcaps_images is not None:
+        from geomclip.evaluate.hierarcaps import hierarcaps_of
+
+        with counting(output, f"evaluating on {options.hierarcaps}"):
+            found = hierarcaps_of(model, options.hierarcaps, options.hierarcaps_images)
+        values["hierarcaps"] = {root: result.to_dict() for root, result in found.items()}
+    return values
 
 
 def _write(path: Path, values: dict[str, Any]) -> None:

@@ -20,7 +20,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from geomclip.evaluate.measured import Measured, bootstrap_error, mean_of, measured, permutations
+from geomclip.evaluate.measured import (
+    Measured,
+    bootstrap_error,
+    bootstrap_errors,
+    mean_of,
+    measured,
+    permutations,
+)
 from geomclip.evaluate.retrieval import BLOCK
 from geomclip.evaluate.roots import pairwise_exterior_angle
 from geomclip.geometry import Geometry
@@ -223,11 +230,7 @@ def entailment_auc(
 
     found = sort()
     null = [sort(order).areas() for order in permutations(len(labels), shuffles)]
-    items = len(queries)
-    errors = [
-        bootstrap_error(lambda w, i=i: found.areas(w)[i], items, draws=100)  # type: ignore[misc]
-        for i in (0, 1)
-    ]
+    errors = bootstrap_errors(found.areas, len(queries))
     auc, ap = found.areas()
     return Entailment(
         measured(auc, errors[0], len(pairs), [n[0] for n in null]),

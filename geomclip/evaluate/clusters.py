@@ -134,13 +134,13 @@ def cluster(
     return Clustering(
         cophenetic=measured(
             correlation(same),
-            bootstrap_error(lambda w: correlation(same, w), k, draws=100),
+            bootstrap_error(lambda w: correlation(same, w), k),
             k * (k - 1) // 2,
             [correlation(order) for order in orders],
         ),
         triplets=measured(
             accuracy(same),
-            bootstrap_error(lambda w: accuracy(same, w), k, draws=100),
+            bootstrap_error(lambda w: accuracy(same, w), k),
             len(drawn),
             [accuracy(order) for order in orders],
         ),

@@ -13,7 +13,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from geomclip.evaluate.measured import Measured, bootstrap_error, measured, permutations
+from geomclip.evaluate.measured import (
+    Measured,
+    bootstrap_error,
+    bootstrap_errors,
+    measured,
+    permutations,
+)
 from geomclip.evaluate.roots import radius
 from geomclip.geometry import Geometry
 from geomclip.hierarchy import Hierarchy
@@ -82,12 +88,9 @@ def depth_order(
         free_d, free_r = _untied(d), _untied(r)
         return tau, (1 + tau * (free_r / free_d) ** 0.5) / 2 if free_d else float("nan")
 
-    def resampled(which: int) -> float | None:
-        def one(weight: np.ndarray) -> float:
-            rows = np.repeat(np.arange(len(depth)), weight.astype(np.int64))
-            return order(depth[rows], distance[rows])[which]
-
-        return bootstrap_error(one, len(depth))
+    def resampled(weight: np.ndarray) -> tuple[float, float]:
+        rows = np.repeat(np.arange(len(depth)), weight.astype(np.int64))
+        return order(depth[rows], distance[rows])
 
     child, parent = hierarchy.edges.T
     mixed = permutations(len(depth), shuffles)
@@ -99,9 +102,8 @@ def depth_order(
     error = bootstrap_error(lambda w: float(w @ out) / len(out), len(out))
     values = order(depth, distance)
     null = [order(depth[m], distance) for m in mixed]
-    tau, pairs = (
-        measured(values[i], resampled(i), len(depth), [n[i] for n in null]) for i in (0, 1)
-    )
+    errors = bootstrap_errors(resampled, len(depth))
+    tau, pairs = (measured(values[i], errors[i], len(depth), [n[i] for n in null]) for i in (0, 1))
     return DepthOrder(
         tau=tau,
         pairs=pairs,

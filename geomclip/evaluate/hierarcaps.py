@@ -16,7 +16,7 @@ from the one before is a prediction.
 import csv
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -29,6 +29,9 @@ from geomclip.evaluate.measured import Measured, mean_of, permutations
 from geomclip.evaluate.retrieval import BLOCK
 from geomclip.evaluate.roots import radius
 from geomclip.geometry import Geometry
+
+if TYPE_CHECKING:
+    from geomclip.model import ContrastiveModel
 
 STEPS = 50
 
@@ -227,3 +230,49 @@ def longest_run(level: list[int]) -> int:
         run = run + 1 if run and value > last else 1
         longest, last = max(longest, run), value
     return longest
+
+
+def hierarcaps_of(
+    model: "ContrastiveModel", path: str | Path, folder: str | Path, *, batch_size: int = 256
+) -> dict[str, HierarCaps]:
+    """The protocol for a model on files of HierarCaps, by root: `own` where it has one, `mean` of
+    its texts and pictures, and `empty`, the text "" (as published for CLIP).
+
+    Args:
+        path: as `read_hierarcaps`.
+        folder: holds the pictures, by the names at the end of the file's addresses.
+
+    Raises:
+        RequestError: as `read_hierarcaps`; or pictures that are missing (counted) or damaged.
+    """
+    from geomclip.data.record import BadImage, decode_image
+    from geomclip.evaluate.features import image_points, inference, text_points
+    from geomclip.evaluate.roots import roots_of
+
+    chains = read_hierarcaps(path)
+    missing = [name for name in chains.images if not (Path(folder) / name).is_file()]
+    if missing:
+        raise RequestError(
+            f"{folder} lacks {len(missing):,} of {len(chains.images):,} pictures, {missing[0]} "
+            "the first",
+            "Fetch the pictures that the column image_url names into one folder.",
+        )
+    points = []
+    for i in range(0, len(chains.images), batch_size):
+        pictures: list[Tensor] = []
+        try:
+            for name in chains.images[i : i + batch_size]:
+                pictures.append(decode_image(Path(folder) / name, model.image_size))
+        except BadImage as error:
+            raise RequestError(f"{Path(folder) / name}: {error}", "Fetch it again.") from None
+        points.append(image_points(model, torch.stack(pictures), batch_size))
+    images = torch.cat(points)
+    texts = text_points(model, [t for chain in chains.texts for t in chain], batch_size=batch_size)
+    lines = torch.stack([texts.of(chain) for chain in chains.texts])
+    empty = text_points(model, [""], batch_size=batch_size).points[0]
+    with inference(model):
+        roots = roots_of(model.geometry, torch.cat([images, lines.flatten(0, 1)]), empty)
+        return {
+            name: hierarcaps(model.geometry, images, lines, chains, root)
+            for name, root in roots.items()
+        }

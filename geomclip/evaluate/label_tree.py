@@ -64,14 +64,14 @@ class TreeEvaluation:
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain values; keys of pairs are joined by a space."""
+        """The numbers of `rows` by what they are, median distances by root and depth, counts."""
         return {
             "hierarchy": self.hierarchy,
-            "depth": {root: d.to_dict() for root, d in self.depth.items()},
-            "entailment": {" ".join(k): e.to_dict() for k, e in self.entailment.items()},
-            "retrieval": {" ".join(k): r.to_dict() for k, r in self.retrieval.items()},
-            "errors": {variant: e.to_dict() for variant, e in self.errors.items()},
-            "clustering": self.clustering.to_dict() if self.clustering else None,
+            "rows": {what: number.to_dict() for what, number in self.rows()},
+            "medians": {
+                root: {str(depth): value for depth, value in d.medians.items()}
+                for root, d in self.depth.items()
+            },
             "cluster_level": self.cluster_level,
             "notes": list(self.notes),
         }

@@ -1,7 +1,7 @@
 """A number with its standard error, and what shuffled labels would give in its place."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -59,21 +59,30 @@ def mean_of(values: Tensor | np.ndarray, null: list[float] | None = None) -> Mea
     return measured(x.mean().item(), error, n, null)
 
 
-def bootstrap_error(
-    statistic: Callable[[np.ndarray], float], items: int, draws: int = 200, seed: int = 0
-) -> float | None:
-    """Standard deviation of a statistic over resamples of its items (Efron 1979).
+def bootstrap_errors(
+    statistics: Callable[[np.ndarray], Sequence[float]], items: int, draws: int = 100, seed: int = 0
+) -> list[float | None]:
+    """Standard deviation of several statistics over resamples of their items (Efron 1979).
 
     Args:
-        statistic: takes how often each item was drawn, (items,), float64.
+        statistics: takes how often each item was drawn, (items,), float64.
     """
-    if items < 2:
-        return None
     generator = np.random.default_rng(seed)
     share = np.full(items, 1 / items)
-    values = [statistic(generator.multinomial(items, share).astype(float)) for _ in range(draws)]
-    kept = [v for v in values if math.isfinite(v)]
-    return float(np.std(kept, ddof=1)) if len(kept) > 1 else None
+    rows = [statistics(generator.multinomial(items, share).astype(float)) for _ in range(draws)]
+    errors: list[float | None] = []
+    for values in zip(*rows, strict=True):
+        # A resample may leave a statistic undefined, as an area without positives.
+        kept = [v for v in values if math.isfinite(v)]
+        errors.append(float(np.std(kept, ddof=1)) if items > 1 and len(kept) > 1 else None)
+    return errors
+
+
+def bootstrap_error(
+    statistic: Callable[[np.ndarray], float], items: int, draws: int = 100, seed: int = 0
+) -> float | None:
+    """`bootstrap_errors` of one statistic."""
+    return bootstrap_errors(lambda weight: [statistic(weight)], items, draws, seed)[0]
 
 
 def permutations(items: int, shuffles: int, seed: int = 0) -> list[np.ndarray]:

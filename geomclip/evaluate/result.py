@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from geomclip.evaluate.cones import ConeStatistics
+from geomclip.evaluate.label_tree import TreeEvaluation
 from geomclip.evaluate.retrieval import Retrieved
 from geomclip.evaluate.zeroshot import ZeroShot
 
@@ -54,6 +55,7 @@ class SplitEvaluation:
         tau_texts: the same over the texts alone. Pictures that merely lie beyond all texts give
             group, subgroup, name, picture a tau of 1/2 with the texts in no order: read the two
             together.
+        tree: the split against the tree of its label paths; None where not asked for, or no tree.
     """
 
     split: str
@@ -67,6 +69,7 @@ class SplitEvaluation:
     root_distance: dict[str, Float[Tensor, "n"]]
     tau: Float[Tensor, "t"]
     tau_texts: Float[Tensor, "t"]
+    tree: TreeEvaluation | None = None
 
     def to_dict(self, *, arrays: bool = False) -> dict[str, Any]:
         """Counts, statistics by level, medians; with `arrays`, root distances and found rows."""
@@ -83,6 +86,8 @@ class SplitEvaluation:
                 level: d.median().item() for level, d in self.root_distance.items() if len(d)
             },
         }
+        if self.tree is not None:
+            values["tree"] = self.tree.to_dict()
         if arrays:
             values["query_rows"] = self.queries.tolist()
             values["root_distance"] = {k: _rounded(d) for k, d in self.root_distance.items()}

@@ -1,5 +1,7 @@
 """evaluate(): every metric of every split, in the geometry's own terms."""
 
+import dataclasses
+
 import torch
 from torch import Tensor
 
@@ -12,6 +14,7 @@ from geomclip.evaluate.items import Items, names_of
 from geomclip.evaluate.pixels import nearest_pictures, share_of_same
 from geomclip.evaluate.result import Evaluation, Metric, Reference, SplitEvaluation
 from geomclip.evaluate.retrieval import RECALL_AT, Retrieved, Score, chance_recall, retrieve
+from geomclip.evaluate.split_tree import evaluate_split_tree
 from geomclip.evaluate.zeroshot import ZeroShot, zero_shot
 from geomclip.geometry import Geometry
 from geomclip.model import ContrastiveModel
@@ -30,6 +33,7 @@ def evaluate(
     train_queries: int = 500,
     batch_size: int = 256,
     min_radius: float = 0.1,
+    trees: bool = False,
 ) -> Evaluation:
     """Retrieval, zero-shot classification, order of root distances, cones, and the references.
 
@@ -41,6 +45,7 @@ def evaluate(
         train_queries: training pictures asked about, at most; 0 leaves the split `train` out.
         batch_size: pictures, and prompts, encoded at a time.
         min_radius: K of the cones: that of the end of training.
+        trees: measure every split but `train` against the tree of its label paths too.
 
     Raises:
         GeomclipError: features or points that are not finite, with the encoder and how many; a
@@ -70,6 +75,10 @@ def evaluate(
             found = _evaluate_split(
                 name, model.geometry, items[name], encoded[id(split.pool)], texts, empty, min_radius
             )
+        if trees and name != TRAIN:
+            pictures = encoded[id(split.pool)]
+            tree = evaluate_split_tree(model, split, pictures, templates, batch_size)
+            found = dataclasses.replace(found, tree=tree)
         details[name] = found
         rows += _metrics(found)
         references += _references(found, items[name])

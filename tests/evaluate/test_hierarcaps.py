@@ -106,3 +106,27 @@ def test_clip_from_the_empty_text_and_the_null():
     assert found.recall.beyond_chance > 5
     with pytest.raises(geomclip.GeomclipError, match="has not been set"):
         hierarcaps(g, images, texts, chains)
+
+
+def test_a_model_is_asked_on_files(tmp_path, emoji, untrained):
+    from PIL import Image
+
+    from geomclip.evaluate.hierarcaps import hierarcaps_of
+
+    corpus = emoji.train
+    rows = []
+    for i in range(6):
+        Image.fromarray(corpus.images[i].permute(1, 2, 0).numpy()).save(tmp_path / f"{i}.png")
+        chain = " => ".join([*corpus.paths[i][:2], corpus.names[i] + " emoji"])
+        rows.append(f'{i},"{chain}",{URL.rpartition("/")[0]}/{i}.png')
+    path = tmp_path / "test.csv"
+    path.write_text(HEADER + "\n".join(rows) + "\n", encoding="utf-8")
+    found = hierarcaps_of(untrained("meru"), path, tmp_path)
+    assert set(found) == {"own", "mean", "empty"}
+    assert found["own"].precision.count == 6 and 0 <= found["own"].recall.value <= 1
+    (tmp_path / "3.png").unlink()
+    with pytest.raises(RequestError, match=r"lacks 1 of 6 pictures, 3\.png"):
+        hierarcaps_of(untrained("meru"), path, tmp_path)
+    (tmp_path / "3.png").write_text("no picture")
+    with pytest.raises(RequestError, match=r"3\.png: not a picture"):
+        hierarcaps_of(untrained("meru"), path, tmp_path)
