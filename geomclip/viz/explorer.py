@@ -23,7 +23,7 @@ SPACES = ("hyperbolic", "euclidean", "sphere")
 # In the order in which they are read: each needs those before it.
 SCRIPTS = (
     "spaces", "cones", "paint", "overlay", "panel", "atlas", "card", "controls", "gestures",
-    "explorer", "start",
+    "explorer", "playground", "start",
 )  # fmt: skip
 
 TINTS = {

@@ -333,3 +333,49 @@ def test_the_data_in_the_page_are_the_pictures(open_page, cloud):
     assert data["n"] == 200 and [panel["name"] for panel in data["panels"]] == ["CLIP"]
     planar = page.evaluate("[...geomclip.explorer.panels[0].planar]")
     np.testing.assert_array_equal(np.array(planar).reshape(-1, 2), cloud[0].xy)
+
+
+def test_the_playground_says_what_manifolds_says(desk3):
+    page, _, heard = desk3
+    generator = torch.Generator().manual_seed(2)
+    rows = torch.randn(200, 4, generator=generator, dtype=torch.float64).tolist()
+    found = page.evaluate(
+        """rows => rows.map(([a, b, d, e], k) => {
+          const ground = geomclip.playground;
+          ground.vectors = { x: [a, b], y: [d, e] };
+          ground.c = 10 ** (k % 3 - 1);
+          const step = 0.005 * (k % 40);
+          ground.radius = { euclidean: 0.05 + 2 * step, hyperbolic: 0.02 + step };
+          ground.draw();
+          return ["euclidean", "hyperbolic"].map((plane) => ground.numbers(plane));
+        })""",
+        rows,
+    )
+    for k, (row, (flat, curved)) in enumerate(zip(rows, found, strict=True)):
+        u, v = torch.tensor(row, dtype=torch.float64).view(2, 2)
+        for m, shown, radius in [
+            (manifolds.Euclidean(), flat, 0.05 + 0.01 * (k % 40)),
+            (manifolds.Lorentz(10.0 ** (k % 3 - 1)).double(), curved, 0.02 + 0.005 * (k % 40)),
+        ]:
+            x, y = m.expmap0(u), m.expmap0(v)
+            np.testing.assert_allclose(shown["x"], x, rtol=1e-12)
+            assert abs(shown["aperture"] - m.half_aperture(x, radius).item()) < 1e-9
+            assert abs(shown["angle"] - m.exterior_angle(x, y).item()) < 1e-9
+    assert heard.errors == []
+
+
+def test_a_point_of_the_playground_follows_the_mouse_and_the_arrows(desk3):
+    page, *_ = desk3
+    handle = page.locator('[data-plane="hyperbolic"] [data-part="y"]')
+    handle.scroll_into_view_if_needed()
+    svg = page.locator('[data-plane="hyperbolic"]').bounding_box()
+    start = handle.locator("circle").last.bounding_box()
+    page.mouse.move(start["x"] + start["width"] / 2, start["y"] + start["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(round(svg["x"] + 0.3 * svg["width"]), round(svg["y"] + 0.4 * svg["height"]))
+    page.mouse.up()
+    end = handle.locator("circle").last.bounding_box()
+    assert abs(end["x"] + end["width"] / 2 - svg["x"] - 0.3 * svg["width"]) < 1.5
+    before = page.evaluate("geomclip.playground.vectors.y[0]")
+    page.keyboard.press("ArrowRight")
+    assert math.isclose(page.evaluate("geomclip.playground.vectors.y[0]"), before + 0.02)

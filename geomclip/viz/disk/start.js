@@ -1,7 +1,13 @@
-// Opens the explorer on the page's data.
+// Opens what the page has: the explorer on its data, the cone playground.
 "use strict";
 {
-  const data = JSON.parse(document.getElementById("atlas").textContent);
-  geomclip.explorer = new geomclip.Explorer(document.getElementById("explorer"), data);
-  document.documentElement.dataset.explored = String(data.panels.length);
+  const root = document.documentElement;
+  const atlas = document.getElementById("atlas");
+  if (atlas) {
+    const data = JSON.parse(atlas.textContent);
+    geomclip.explorer = new geomclip.Explorer(document.getElementById("explorer"), data);
+    root.dataset.explored = String(data.panels.length);
+  }
+  const playground = document.getElementById("playground");
+  if (playground) geomclip.playground = new geomclip.Playground(playground);
 }
