@@ -17,6 +17,7 @@ COMMANDS = {
     "compare": "train CLIP, EuCLIP and MERU under equal budgets, evaluate them, write a report",
     "train": "train one model; --resume continues it exactly",
     "evaluate": "retrieval, zero-shot and hierarchy of a trained model",
+    "export": "a model in the layout of Hugging Face or open_clip",
     "data": "`data check PATH` lists all that is wrong with a data set, by row",
     "bench": "time, memory and error of the kernels against torch and the peers",
     "info": "versions, devices, kernels and data of this installation",

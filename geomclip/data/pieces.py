@@ -25,6 +25,7 @@ _MAX_FILE = 64 * 2**20
 _UNIGRAM = 1
 _UNKNOWN = 2
 _SPACE = "▁"
+_END = "</s>"
 
 
 class PieceTokenizer:
@@ -82,9 +83,17 @@ class PieceTokenizer:
             ) from error
         return cls(backend, eos=eos, pad=pad)
 
+    def to_json(self) -> str:
+        """What `tokenizer.json` holds."""
+        return str(self._backend.to_str(pretty=True))
+
     def save(self, path: Path) -> None:
         """Write `tokenizer.json`."""
-        path.write_text(self._backend.to_str(pretty=True), encoding="utf-8")
+        path.write_text(self.to_json(), encoding="utf-8")
+
+    def token(self, id: int) -> str:
+        """The token of an id of the vocabulary."""
+        return str(self._backend.id_to_token(id))
 
     def __call__(self, texts: Sequence[str], context_length: int) -> Int64[Tensor, "n L"]:
         """Pieces, end, padding. A text that is too long loses its tail: the end stays."""
@@ -122,7 +131,15 @@ class PieceTokenizer:
 
 def _from_sentencepiece(data: bytes, path: Path) -> "tokenizers.Tokenizer":
     """The pipeline of SigLIP's sentencepiece model: lower case, no punctuation, single spaces."""
-    from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers
+    from tokenizers import (
+        AddedToken,
+        Regex,
+        decoders,
+        models,
+        normalizers,
+        pre_tokenizers,
+        processors,
+    )
     from tokenizers import Tokenizer as Backend
 
     pieces: list[tuple[str, float]] = []
@@ -165,6 +182,10 @@ def _from_sentencepiece(data: bytes, path: Path) -> "tokenizers.Tokenizer":
     backend.pre_tokenizer = pre_tokenizers.Metaspace(replacement=_SPACE, prepend_scheme="always")
     backend.decoder = decoders.Metaspace(replacement=_SPACE, prepend_scheme="always")
     backend.add_special_tokens([AddedToken(text, normalized=False) for text in special])
+    if (end := backend.token_to_id(_END)) is not None:
+        backend.post_processor = processors.TemplateProcessing(
+            single=f"$A {_END}", special_tokens=[(_END, end)]
+        )
     return backend
 
 

@@ -193,9 +193,17 @@ class Tokenizer:
             ) from error
         return cls(backend)
 
+    def to_json(self) -> str:
+        """What `tokenizer.json` holds."""
+        return str(self._backend.to_str(pretty=True))
+
     def save(self, path: Path) -> None:
         """Write `tokenizer.json`, which Hugging Face's fast tokenizers read too."""
-        path.write_text(self._backend.to_str(pretty=True), encoding="utf-8")
+        path.write_text(self.to_json(), encoding="utf-8")
+
+    def token(self, id: int) -> str:
+        """The token of an id of the vocabulary."""
+        return str(self._backend.id_to_token(id))
 
     # ---- using it
 

@@ -1,7 +1,7 @@
 """From towers and scalars to a model."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +10,13 @@ from torch import Tensor
 
 from geomclip.errors import RequestError
 from geomclip.geometry import Geometry, build_geometry
+from geomclip.geometry_record import rebuild, same
+from geomclip.loaders.layout import Source
 from geomclip.loaders.preprocessing import Preprocessing
 from geomclip.model import ContrastiveModel
 from geomclip.names import CHOICES, known
 from geomclip.towers import TextTransformer, VisionTransformer
+from manifolds.curvature import CurvedManifold
 
 if TYPE_CHECKING:
     from geomclip.data.pieces import PieceTokenizer
@@ -81,6 +84,31 @@ def assemble(
         logit_bias=None if bias is None else _number(bias, "logit_bias", where),
     )
     return model.eval()
+
+
+def settle(source: Source, dim: int, scalars: Scalars, name: str | Callable[[], str]) -> Geometry:
+    """The geometry that our part of the configuration holds, or the user names, or `name`.
+
+    Raises:
+        RequestError: that part is damaged, or the user names another than it holds; as `build`.
+    """
+    record = source.setting("geomclip", "geometry", kind=Mapping)
+    wish = source.wishes.geometry
+    if record is None:
+        chosen = wish or (name if isinstance(name, str) else name())
+        return build(chosen, dim, scalars, source.where)
+    geometry = rebuild(dict(record), source.where)
+    if wish and not same(geometry, wish, None):
+        raise RequestError(
+            f"{source.where}: its geometry is {geometry.name}, not {wish}", "Leave that option out."
+        )
+    if geometry.spec.learned_curvature:
+        for part in geometry.manifold.modules():
+            if isinstance(part, CurvedManifold):
+                part.log_c.requires_grad_()
+    with torch.no_grad():
+        geometry.logit_scale.fill_(_number(scalars.logit_scale, "logit_scale", source.where))
+    return geometry
 
 
 def build(name: str, dim: int, scalars: Scalars, where: str) -> Geometry:

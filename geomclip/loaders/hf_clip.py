@@ -1,16 +1,17 @@
 """Hugging Face's CLIPModel folders: config.json, weights, tokenizer, preprocessor_config.json.
 
-What only we know (geometry and its scalars) stands in config.json under "geomclip", so that a model
-exported by us comes back as it was.
+What only we know (the geometry, a bias of its logits) stands in config.json under "geomclip", so
+that a model exported by us comes back as it was.
 """
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from geomclip.errors import RequestError
-from geomclip.loaders.assemble import Scalars, assemble, build
+from geomclip.loaders.assemble import Scalars, assemble, settle
 from geomclip.loaders.layout import Layout, Source
 from geomclip.loaders.names import HF_BLOCK, Names
 from geomclip.loaders.preprocessing import OPENAI, from_hf
@@ -54,7 +55,7 @@ ACTIVATIONS: dict[str, "Activation"] = {
 
 EOS = 49407
 # Written by transformers before 4.31 for every CLIP: it then reads the largest id of a row.
-_OLD_EOS = 2
+LARGEST_ID = 2
 
 
 def read(source: Source) -> "ContrastiveModel":
@@ -76,23 +77,26 @@ def read(source: Source) -> "ContrastiveModel":
         heads=text.setting("num_attention_heads", default=8, kind=int),
         activation=activation(text, "quick_gelu"),
         eps=text.setting("layer_norm_eps", default=1e-5, kind=(int, float)),
-        eot=None if eos == _OLD_EOS else eos,
+        eot=None if eos == LARGEST_ID else eos,
     )
-    geometry, scalars = geometry_of(source, left)
+    scalars = Scalars(scale(source, left))
     source.done(left, ("position_ids",))
-    size = image_tower.image_size
+    bias = source.setting("geomclip", "logit_bias", kind=(int, float))
     return assemble(
         image_tower,
         text_,
-        build(geometry, text_.text_projection.shape[1], scalars, source.where),
+        settle(source, text_.text_projection.shape[1], scalars, "clip"),
         where=source.where,
         tokenizer=clip_tokenizer(
             source.folder, source.wishes.tokenizer, text_.token_embedding.num_embeddings
         ),
         preprocessing=from_hf(
-            read_json(source.folder / "preprocessor_config.json"), OPENAI, size, source.where
+            read_json(source.folder / "preprocessor_config.json"),
+            OPENAI,
+            image_tower.image_size,
+            source.where,
         ),
-        bias=left.get("logit_bias"),
+        bias=None if bias is None else torch.tensor(float(bias)),
     )
 
 
@@ -117,28 +121,11 @@ def activation(settings: Source, default: str) -> "Activation":
     return ACTIVATIONS[name]
 
 
-def geometry_of(
-    source: Source, left: dict[str, torch.Tensor], default: str = "clip"
-) -> tuple[str, Scalars]:
-    """Name and scalars of the geometry, from our part of the configuration where it has one.
-
-    Takes logit_scale out of `left`.
-    """
+def scale(source: Source, left: dict[str, Tensor]) -> Tensor:
+    """logit_scale, taken out of `left`."""
     if "logit_scale" not in left:
         raise RequestError(f"{source.where}: no tensor logit_scale", "Copy the weights again.")
-    scale = left.pop("logit_scale")
-    ours = source.setting("geomclip", default={}, kind=Mapping)
-    try:
-        name = str(ours.get("geometry", default))
-        alpha = {str(m): torch.tensor(float(v)) for m, v in ours.get("log_alpha", {}).items()}
-        c = torch.tensor(float(ours["log_c"])) if "log_c" in ours else None
-        root = torch.tensor(ours["root"], dtype=torch.float32) if "root" in ours else None
-    except (TypeError, ValueError, AttributeError) as error:
-        raise RequestError(
-            f'{source.where}: its configuration\'s "geomclip" is damaged ({error})',
-            "Export the model again.",
-        ) from None
-    return source.wishes.geometry or name, Scalars(scale, alpha, c, root)
+    return left.pop("logit_scale")
 
 
 LAYOUT = Layout(

@@ -7,8 +7,8 @@ mask that is read at its last token, cosine logits with a bias.
 from typing import TYPE_CHECKING
 
 from geomclip.errors import RequestError
-from geomclip.loaders.assemble import assemble, build
-from geomclip.loaders.hf_clip import activation, geometry_of, tower_settings
+from geomclip.loaders.assemble import Scalars, assemble, settle
+from geomclip.loaders.hf_clip import activation, scale, tower_settings
 from geomclip.loaders.layout import Layout, Source
 from geomclip.loaders.names import HF_BLOCK, Names
 from geomclip.loaders.preprocessing import SIGLIP, from_hf
@@ -74,13 +74,13 @@ def read(source: Source) -> "ContrastiveModel":
         eps=text.setting("layer_norm_eps", default=1e-6, kind=(int, float)),
         causal=False,
     )
-    geometry, scalars = geometry_of(source, left)
+    scalars = Scalars(scale(source, left))
     bias = left.pop("logit_bias")
     source.done(left, ("position_ids",))
     return assemble(
         image_tower,
         text_,
-        build(geometry, text_.text_projection.shape[1], scalars, source.where),
+        settle(source, text_.text_projection.shape[1], scalars, "clip"),
         where=source.where,
         tokenizer=piece_tokenizer(source.folder, source.wishes.tokenizer),
         preprocessing=from_hf(

@@ -3,11 +3,10 @@
 from pathlib import Path
 
 from geomclip.errors import RequestError
+from geomclip.loaders import openclip
 from geomclip.loaders.layout import Source, Wishes
 from geomclip.loaders.vocabulary import read_json
 from geomclip.loaders.weights import PICKLES, SAFETENSORS, read_weights
-
-OPEN_CLIP_CONFIG = "open_clip_config.json"
 
 # In the order in which they are preferred: safetensors before pickles.
 _FILES = (
@@ -52,7 +51,7 @@ def open_source(path: Path, wishes: Wishes) -> Source:
     hugging = file.name not in _OPEN_CLIP and any(
         n.startswith("text_model.") for n in weights.tensors
     )
-    config = read_json(folder / ("config.json" if hugging else OPEN_CLIP_CONFIG))
+    config = read_json(folder / ("config.json" if hugging else openclip.CONFIG))
     return Source(path, folder, weights, config, wishes)
 
 

@@ -13,11 +13,10 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
 from geomclip.errors import RequestError
-from geomclip.loaders.assemble import Scalars, assemble, build
+from geomclip.loaders.assemble import Scalars, assemble, settle
 from geomclip.loaders.layout import Layout, Source
 from geomclip.loaders.names import OPEN_CLIP_BLOCK, Names
 from geomclip.loaders.preprocessing import from_open_clip
@@ -27,6 +26,8 @@ from geomclip.loaders.vocabulary import clip_tokenizer
 if TYPE_CHECKING:
     from geomclip.model import ContrastiveModel
     from geomclip.towers.transformer import Activation
+
+CONFIG = "open_clip_config.json"
 
 log = logging.getLogger(__name__)
 
@@ -106,11 +107,15 @@ def read(source: Source) -> "ContrastiveModel":
     scalars = _scalars(source, left)
     bias = left.pop("logit_bias", None)
     source.done(left, ("attn_mask",))
-    geometry = _geometry(source, scalars)
     return assemble(
         image_tower,
         tower,
-        build(geometry, tower.text_projection.shape[1], scalars, source.where),
+        settle(
+            source,
+            tower.text_projection.shape[1],
+            scalars,
+            lambda: _geometry(source, scalars),
+        ),
         where=source.where,
         tokenizer=clip_tokenizer(
             source.folder, source.wishes.tokenizer, tower.token_embedding.num_embeddings
@@ -187,19 +192,12 @@ def _scalars(source: Source, left: dict[str, Tensor]) -> Scalars:
                 source.where, c.item(), inside.exp().item(),
             )  # fmt: skip
         c = inside
-    ours = source.setting("geomclip", default={}, kind=Mapping)
-    root = torch.tensor(ours["root"], dtype=torch.float32) if "root" in ours else None
-    return Scalars(left.pop("logit_scale"), found, c, root)
+    return Scalars(left.pop("logit_scale"), found, c)
 
 
 def _geometry(source: Source, scalars: Scalars) -> str:
-    """What the user says, what stands beside the weights, or what the tensors tell."""
-    named = (
-        source.wishes.geometry
-        or source.setting("geomclip", "geometry", kind=str)
-        or _params(source).get("geometry")
-    )
-    if named:
+    """What stands beside the weights, or what the tensors tell."""
+    if named := _params(source).get("geometry"):
         return named
     if scalars.c is not None:
         # -d, -d^2 and <x, y>_L order all pairs alike; MERU's is the published one.

@@ -7,11 +7,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from published import DIM, PATCH, SIDE, VOCAB, WIDTH, open_clip_features, open_clip_state
+from published import (
+    DIM,
+    PATCH,
+    SIDE,
+    VOCAB,
+    WIDTH,
+    meru_state,
+    open_clip_features,
+    open_clip_state,
+)
+from safetensors.torch import load_file
 from torch.testing import assert_close
 
 import geomclip
 from geomclip.errors import RequestError
+from geomclip.loaders.to_hf import write_hf
+from geomclip.loaders.to_openclip import write_openclip
 
 IDS = torch.tensor([[38, 5, 7, 39, 0, 0, 0, 0, 0], [38, 1, 2, 3, 4, 5, 6, 7, 39]])
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
@@ -174,3 +186,47 @@ def test_strings_need_a_vocabulary_of_the_towers_size(tmp_path):
     Tokenizer.train(["a dog", "an animal"], 514).save(tmp_path / "tokenizer.json")
     with pytest.raises(RequestError, match=f"vocabulary has 514 entries, the text tower {VOCAB}"):
         geomclip.load(path, geometry="clip")
+
+
+SCALARS = {
+    "clip": {}, "euclip": {"logit_bias": torch.tensor(-9.5)},
+    "meru": {
+        "alpha_img": torch.tensor(-1.0), "alpha_txt": torch.tensor(-1.5),
+        "curvature": torch.tensor(0.3),
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("geometry", SCALARS)
+def test_export_gives_the_published_names_and_comes_back_bit_by_bit(tmp_path, geometry):
+    state = open_clip_state() | SCALARS[geometry]
+    if geometry == "euclip":
+        state = {n: t for n, t in state.items() if not n.startswith(("visual.ln_post", "ln_final"))}
+    first = geomclip.load(checkpoint(tmp_path / "e.pt", state), geometry=geometry, quick_gelu=True)
+    write_openclip(first, tmp_path / "out")
+    written = load_file(tmp_path / "out" / "open_clip_model.safetensors")
+    assert written.keys() == state.keys()
+    exact = written.keys() - {"curvature"}  # log c, anew from c
+    assert all(torch.equal(written[name], state[name]) for name in exact)
+    again = geomclip.load(tmp_path / "out")
+    agree(again, state, quick=True)
+    a, b = first.state_dict(), again.state_dict()
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[n], b[n]) for n in a if not n.endswith("log_c"))
+    assert (first.geometry.name, first.geometry.scalars()) == (geometry, again.geometry.scalars())
+    assert [m.requires_grad for m in first.parameters()] == [
+        m.requires_grad for m in again.parameters()
+    ]
+    assert torch.equal(first.encode_text(IDS), again.encode_text(IDS))
+    with pytest.raises(RequestError, match=f"its geometry is {geometry}, not elliptic"):
+        geomclip.load(tmp_path / "out", geometry="elliptic")
+
+
+def test_export_tells_what_open_clip_has_no_words_for(tmp_path):
+    torch.save({"model": meru_state()}, tmp_path / "meru.pth")
+    model = geomclip.load(tmp_path / "meru.pth")
+    with pytest.raises(RequestError, match="open_clip's CLIP has no words for patches with a bias"):
+        write_openclip(model, tmp_path / "out")
+    with pytest.raises(RequestError, match="patches with a bias, no LayerNorm before the image"):
+        write_hf(model, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

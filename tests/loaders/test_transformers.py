@@ -14,7 +14,12 @@ from torch.testing import assert_close
 
 import geomclip
 from geomclip.data.record import decode_image
+from geomclip.data.tokenizer import Tokenizer
 from geomclip.data.transforms import on_white
+from geomclip.errors import RequestError
+from geomclip.loaders.to_hf import write_hf
+from geomclip.model import build_model
+from geomclip.train.config import ImageTowerConfig, ModelConfig, TextTowerConfig, TrainConfig
 
 
 @pytest.fixture(scope="module")
@@ -133,3 +138,95 @@ def test_pictures_become_the_pixels_of_transformers(hf, tmp_path, kind, shape):
     pixels = on_white(decode_image(data, ours.image_size, ours.fit)[None])
     theirs = processor(Image.open(io.BytesIO(data)), return_tensors="pt").pixel_values
     assert_close((pixels - ours.pixel_mean) / ours.pixel_std, theirs, rtol=0, atol=1e-5)
+
+
+# --- export ---
+
+
+def trained(geometry: str, **image) -> geomclip.ContrastiveModel:
+    """A model of ours with every scalar off its initial value, and its root set."""
+    words = ["a red apple", "a dog, an animal", "two cats"]
+    model = build_model(
+        TrainConfig(
+            geometry=geometry,
+            model=ModelConfig(
+                embed_dim=16,
+                image=ImageTowerConfig(
+                    **{"kind": "vit", "image_size": 8, "width": 32, "layers": 2, "heads": 4} | image
+                ),
+                text=TextTowerConfig(width=24, layers=2, heads=3, context_length=8),
+            ),
+        ),
+        Tokenizer.train(words, vocab_size=540),
+    ).eval()
+    shaken(model)
+    with torch.no_grad():
+        points = model.encode_text(words)
+        model.geometry.set_root_(points, points)
+    return model
+
+
+def same_model(a: geomclip.ContrastiveModel, b: geomclip.ContrastiveModel) -> None:
+    mine, theirs = a.state_dict(), b.state_dict()
+    log_c = {name for name in mine if name.endswith("log_c")}  # c itself is compared
+    assert mine.keys() == theirs.keys()
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine.keys() - log_c)
+    assert a.geometry.scalars() == b.geometry.scalars()
+    assert (a.fit, a.image_size, a.context_length) == (b.fit, b.image_size, b.context_length)
+    texts, pixels = ["a red dog", "cats"], torch.rand(2, 3, a.image_size, a.image_size)
+    with torch.no_grad():
+        assert torch.equal(a.encode_text(texts), b.encode_text(texts))
+        assert torch.equal(a.encode_image(pixels), b.encode_image(pixels))
+
+
+@pytest.mark.parametrize("geometry", ["clip", "euclip", "meru"])
+def test_our_models_open_in_transformers_and_come_back_as_they_were(hf, tmp_path, geometry):
+    model = trained(geometry, quick_gelu=geometry == "clip")
+    write_hf(model, tmp_path / "out")
+    same_model(geomclip.load(tmp_path / "out"), model)
+    theirs = hf.CLIPModel.from_pretrained(tmp_path / "out").eval()
+    tokenizer = hf.AutoTokenizer.from_pretrained(tmp_path / "out")
+    processor = hf.models.clip.CLIPImageProcessorPil.from_pretrained(tmp_path / "out")
+    texts = ["a red apple", "Dogs & 2 cats"]
+    ids = tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt").input_ids
+    data = png(19, 19)
+    pixels = processor(Image.open(io.BytesIO(data)), return_tensors="pt").pixel_values
+    picture = on_white(decode_image(data, model.image_size, model.fit)[None])
+    with torch.no_grad():
+        image = theirs.get_image_features(pixels).pooler_output
+        text = theirs.get_text_features(ids).pooler_output
+        assert_close(model.image_features(picture), image, rtol=1e-5, atol=1e-5)
+        assert_close(model.text_features(texts), text, rtol=1e-5, atol=1e-5)
+    assert theirs.logit_scale.item() == model.logit_scale.item()
+
+
+def test_siglip_goes_through_our_towers_and_back(hf, tmp_path):
+    theirs = siglip_model(hf, {"image_size": 14}, {})
+    theirs.save_pretrained(tmp_path / "theirs")
+    model = geomclip.load(tmp_path / "theirs")
+    write_hf(model, tmp_path / "ours")
+    again = hf.SiglipModel.from_pretrained(tmp_path / "ours")
+    before = theirs.state_dict()
+    assert before.keys() == again.state_dict().keys()
+    assert all(torch.equal(before[name], tensor) for name, tensor in again.state_dict().items())
+    features_agree(again.eval(), geomclip.load(tmp_path / "ours"), LARGEST)
+
+
+@pytest.mark.parametrize(
+    ("image", "says"),
+    [
+        ({"kind": "convnet", "heads": 1}, "no words for these encoders: image ConvNet"),
+        ({"pool": "mean"}, "no words for an image tower read by mean"),
+        ({"stem": "conv"}, "no words for patches made by several convolutions"),
+    ],
+)
+def test_what_transformers_can_not_express_is_refused(tmp_path, image, says):
+    with pytest.raises(RequestError, match=says) as caught:
+        write_hf(trained("clip", **image), tmp_path / "out")
+    assert "\n" not in caught.value.what and not (tmp_path / "out").exists()
+
+
+def test_nothing_is_written_over(tmp_path):
+    (tmp_path / "kept").write_text("")
+    with pytest.raises(RequestError, match="exists and is no empty folder"):
+        write_hf(trained("clip"), tmp_path)
