@@ -22,8 +22,14 @@ class EvaluateOptions:
     """Measure a trained model. Without --data it is asked about the data it was trained for."""
 
     source: tyro.conf.Positional[Path]
-    """Run folder, or one checkpoint folder of a run."""
+    """Run folder, one checkpoint folder of a run, or a published checkpoint."""
     data: DataConfig = field(default_factory=DataConfig)
+    geometry: str | None = None
+    """Geometry of a checkpoint that does not say it."""
+    tokenizer: Path | None = None
+    """Vocabulary of a checkpoint that has none beside it."""
+    quick_gelu: bool | None = None
+    """Whether the towers have OpenAI's activation, of a checkpoint that does not say."""
     device: str = "cpu"
     """Torch device."""
     threads: int = 0
@@ -37,7 +43,8 @@ class EvaluateOptions:
     hierarcaps_images: Path | None = None
     """Folder of its pictures."""
     out: Path | None = None
-    """File for the numbers; SOURCE/evaluation.json by default."""
+    """File for the numbers; by default SOURCE/evaluation.json, or beside a file SOURCE its name
+    with .evaluation.json."""
     common: CommonFlags = field(default_factory=Common)
 
 
@@ -46,7 +53,7 @@ def run(argv: list[str]) -> int:
     options = parse_options(argv)
     output = Output(options.common)
     values = evaluate(options, output)
-    path = options.out or options.source / FILE
+    path = options.out or _beside(options.source)
     _write(path, values)
     output.result(values, summary(values))
     output.note(f"Written to {path}")
@@ -114,14 +121,25 @@ def evaluate(options: EvaluateOptions, output: Output) -> dict[str, Any]:
     from geomclip.data.sources import load as load_data
     from geomclip.evaluate import evaluate
     from geomclip.loaders import load
-    from geomclip.train.world import find_device
+    from geomclip.train.root import update_root
+    from geomclip.train.world import World, find_device
 
     if options.threads > 0:
         torch.set_num_threads(options.threads)
     device = find_device(options.device)
-    model = load(options.source).to(device)
+    model = load(
+        options.source,
+        geometry=options.geometry,
+        tokenizer=options.tokenizer,
+        quick_gelu=options.quick_gelu,
+    ).to(device)
     with counting(output, f"reading {options.data.source}") as count:
-        splits = load_data(options.data, model.image_size, progress=count)
+        splits = load_data(options.data, model.image_size, fit=model.fit, progress=count)
+    if model.geometry.spec.root == "mean" and not model.geometry.root_point.any():
+        # Published checkpoints have no root; that of the data at hand stands in for it.
+        with counting(output, "embedding the training pictures for the root"):
+            update_root(model, splits.train, World(device=device))
+        output.note(f"Root: the mean of what {len(splits.train):,} pictures of {splits.name} embed")
     with counting(output, f"evaluating on {splits.name}"):
         radius = 0.1 if options.min_radius is None else options.min_radius
         evaluation = evaluate(
@@ -140,6 +158,10 @@ def evaluate(options: EvaluateOptions, output: Output) -> dict[str, Any]:
             found = hierarcaps_of(model, options.hierarcaps, options.hierarcaps_images)
         values["hierarcaps"] = {root: result.to_dict() for root, result in found.items()}
     return values
+
+
+def _beside(source: Path) -> Path:
+    return source / FILE if source.is_dir() else source.with_suffix(f".{FILE}")
 
 
 def _write(path: Path, values: dict[str, Any]) -> None:

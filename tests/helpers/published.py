@@ -40,7 +40,7 @@ def open_clip_blocks(state: State, before: str, width: int, g: torch.Generator) 
         linear(state, f"{block}mlp.c_proj", width, 4 * width, g)
 
 
-def open_clip_state(seed: int = 0) -> State:
+def open_clip_state(vocab: int = VOCAB, seed: int = 0) -> State:
     """CLIP as open_clip and OpenAI name it; vision heads of 64, text heads of 64."""
     g = torch.Generator().manual_seed(seed)
     state: State = {
@@ -51,7 +51,7 @@ def open_clip_state(seed: int = 0) -> State:
         "visual.positional_embedding": random(g, SIDE**2 + 1, WIDTH),
         "visual.proj": random(g, WIDTH, DIM),
         "visual.conv1.weight": random(g, WIDTH, 3, PATCH, PATCH),
-        "token_embedding.weight": random(g, VOCAB, TEXT_WIDTH),
+        "token_embedding.weight": random(g, vocab, TEXT_WIDTH),
     }
     norm(state, "visual.ln_pre", WIDTH, g)
     norm(state, "visual.ln_post", WIDTH, g)
