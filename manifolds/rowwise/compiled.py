@@ -49,6 +49,11 @@ def scaled(x: Tensor, factor: Tensor, dtype: torch.dtype) -> Tensor:
     return out
 
 
+def value_gradient(x: Tensor, factor: Tensor) -> Tensor:
+    found = _library(x)
+    return passes.value_gradient(x, factor) if found is None else scaled(x, factor, x.dtype)
+
+
 def map_gradient(g: Tensor, x: Tensor, f: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
     found = _library(g, x)
     if found is None:
@@ -104,6 +109,7 @@ def polar_gradient(x: Tensor, y: Tensor, polar: Tensor, factors: Tensor, needs: 
 compiled_passes = Passes(
     norms=norms,
     scaled=scaled,
+    value_gradient=value_gradient,
     map_gradient=map_gradient,
     difference_rows=difference_rows,
     difference_gradient=difference_gradient,

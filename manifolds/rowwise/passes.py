@@ -4,6 +4,9 @@ Each pass reads rows in their own dtype, computes in float64 and rounds once, to
 writes. A pass works on blocks of rows whose float64 copies stay in the cache, so no float64 tensor
 of the size of the input exists. Everything between two passes has one number a row.
 
+Gradients that are sums of such numbers times float32 rows, and do not cancel, are taken in float32
+on the CPU where that leaves about 1 eps of their length instead of 1/2 (2 at most).
+
 `PASSES` is where another implementation takes over: it maps a device type to a `Passes`, and
 `dataclasses.replace(torch_passes, polar_rows=...)` replaces one pass. Arguments are always
 two-dimensional points of floating dtypes and (n,) float64 numbers.
@@ -22,13 +25,21 @@ Two = tuple[Tensor | None, Tensor | None]
 Needs = tuple[bool, bool]
 
 WORK = torch.float64
-# float64 elements of all buffers and of what is read and written beside them, 4 MB for each thread:
-# more leaves the cache, less is all calls. On a GPU 32 MB for each buffer, to bound memory only.
-BLOCK = 1 << 19
+# float64 elements of all buffers and of what is read and written beside them, 1 MB for each thread:
+# more leaves the core's own cache, less is all calls. On a GPU 32 MB for each buffer, to bound
+# memory only.
+BLOCK = 1 << 17
 BLOCK_GPU = 1 << 22
 # What cancels down to this share of itself still has 2e-10 of its value in float64; 2e-3 eps of the
 # float32 result. Rows below it are computed without cancellation.
 SAFE = 2.0**-20
+# Error of a gradient, relative to its length, up to which it may be taken in float32. What rounding
+# the factors of a row does is known; rounding each product and each sum is half a unit in the last
+# place at most, and over many coordinates, from `MANY` on, less than a quarter (2^-25) of its norm.
+SINGLE = 0.9 * 2.0**-23
+MANY = 64
+# Powers of two between which a factor may be rounded to float32.
+FITS = 2.0**100
 
 
 @dataclass(frozen=True)
@@ -39,6 +50,8 @@ class Passes:
     """x (n, d) -> |x| (n,)."""
     scaled: Callable[[Tensor, Tensor, torch.dtype], Tensor]
     """x (n, d), f (n,), dtype -> f x (n, d) in that dtype."""
+    value_gradient: Callable[[Tensor, Tensor], Tensor]
+    """x (n, d), f (n,) -> f x (n, d) in the dtype of x."""
     map_gradient: Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
     """g, x (n, d), f, k (n,) -> f g + k <g, x> x (n, d) in the dtype of x, and <g, x> (n,)."""
     difference_rows: Callable[[Tensor, Tensor, bool], Tensor]
@@ -86,6 +99,20 @@ def scaled(x: Tensor, factor: Tensor, dtype: torch.dtype) -> Tensor:
     for rows, [a] in blocks(x, 1):
         out[rows].copy_(a.copy_(x[rows]).mul_(factor[rows, None]))
     return out
+
+
+def value_gradient(x: Tensor, factor: Tensor) -> Tensor:
+    if _in_float32(x, factor):
+        return x * factor.to(x.dtype).unsqueeze(-1)
+    return scaled(x, factor, x.dtype)
+
+
+def _in_float32(x: Tensor, factors: Tensor) -> bool:
+    """Whether the rows are float32 on the CPU, and the factors can be rounded to it too."""
+    if x.dtype != torch.float32 or x.device.type != "cpu":
+        return False
+    size = factors.abs()
+    return bool(((size <= FITS) & (size >= 1 / FITS) | (size == 0)).all())
 
 
 def map_gradient(g: Tensor, x: Tensor, f: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
@@ -171,13 +198,15 @@ def polar_gradient(x: Tensor, y: Tensor, polar: Tensor, factors: Tensor, needs: 
         (x, y, (x_norm, near_x, x_along, p, q), turned),
         (y, x, (y_norm, near_y, y_along, r, s), across),
     )
-    weights, cancels = [], []
+    weights, sizes, cancels = [], [], []
     for _, _, (norm, near, along, radial, other), length in ends:
         whole = along + near * norm  # <v, w^>
         weights.append((radial - other * whole) / _positive(norm))
-        sizes = torch.hypot(radial, other * length), (other * torch.hypot(whole, length)).abs()
-        cancels.append(sizes[0] < SAFE * sizes[1])
-    grads = _combined(x, y, torch.stack([weights[0], q, weights[1], s]), needs)
+        sizes.append(torch.hypot(radial, other * length))
+        cancels.append(sizes[-1] < SAFE * (other * torch.hypot(whole, length)).abs())
+    columns = torch.stack([weights[0], q, s, weights[1]])
+    lengths, size = torch.stack([x_norm, y_norm]), torch.stack(sizes)
+    grads = _combined(x, y, columns, lengths, size, needs)
     for grad, (w, v, (norm, _, _, radial, other), _), cancel in zip(
         grads, ends, cancels, strict=True
     ):
@@ -188,19 +217,44 @@ def polar_gradient(x: Tensor, y: Tensor, polar: Tensor, factors: Tensor, needs: 
     return grads
 
 
-def _combined(x: Tensor, y: Tensor, weights: Tensor, needs: Needs) -> Two:
-    """a x + b y and c y + d x for weights a, b, c, d (4, n)."""
+def _combined(
+    x: Tensor, y: Tensor, weights: Tensor, lengths: Tensor, sizes: Tensor, needs: Needs
+) -> Two:
+    """a x + b y and c x + d y for weights a, b, c, d (4, n), |x|, |y| and their lengths (2, n)."""
+    if x.shape[1] < MANY or not _in_float32(x, weights):
+        return _combined_wide(x, y, weights, needs)
+    single = weights.to(x.dtype)
+    both = weights.unflatten(0, (2, 2))
+    step = ((both - single.unflatten(0, (2, 2))).abs() * lengths).sum(1)
+    noise = 2.0**-25 * (sizes.square() + (both * lengths).square().sum(1)).sqrt()
+    fine = (step + noise <= SINGLE * sizes) | (sizes == 0)
+    part = (~fine.all(0)).nonzero().squeeze(-1)
+    if 2 * len(part) > len(x):
+        return _combined_wide(x, y, weights, needs)
+    a, b, c, d = single.unsqueeze(-1)
+    grad_x = torch.mul(x, a).addcmul_(y, b) if needs[0] else None
+    grad_y = torch.mul(y, d).addcmul_(x, c) if needs[1] else None
+    if len(part):
+        again = _combined_wide(x[part], y[part], weights[:, part], needs)
+        for grad, rows in zip((grad_x, grad_y), again, strict=True):
+            if grad is not None:
+                grad[part] = rows
+    return grad_x, grad_y
+
+
+def _combined_wide(x: Tensor, y: Tensor, weights: Tensor, needs: Needs) -> Two:
+    """The same in float64, rounded once."""
     grad_x = torch.empty_like(x) if needs[0] else None
     grad_y = torch.empty_like(y) if needs[1] else None
     columns = weights.unsqueeze(-1)
     for rows, [a, b, total] in blocks(x, 3):
         a.copy_(x[rows])
         b.copy_(y[rows])
-        x_own, x_other, y_own, y_other = columns[:, rows]
+        to_x, to_y = columns[:2, rows], columns[2:, rows]
         if grad_x is not None:
-            grad_x[rows].copy_(torch.mul(a, x_own, out=total).addcmul_(b, x_other))
+            grad_x[rows].copy_(torch.mul(a, to_x[0], out=total).addcmul_(b, to_x[1]))
         if grad_y is not None:
-            grad_y[rows].copy_(b.mul_(y_own).addcmul_(a, y_other))
+            grad_y[rows].copy_(b.mul_(to_y[1]).addcmul_(a, to_y[0]))
     return grad_x, grad_y
 
 
@@ -252,6 +306,7 @@ def _across(v: Tensor, w: Tensor, norm: Tensor, out: Tensor) -> Tensor:
 torch_passes = Passes(
     norms=norms,
     scaled=scaled,
+    value_gradient=value_gradient,
     map_gradient=map_gradient,
     difference_rows=difference_rows,
     difference_gradient=difference_gradient,

@@ -66,22 +66,27 @@ class Radial:
         needs: tuple[bool, ...],
     ) -> Gradients:
         (x,) = points
-        f, f_norm, f_c = self._slopes(c, *rows)
+        f, f_norm, f_c = self._slopes(c, *rows, of_c=needs[0])
         slope = safe_divide(f_norm, rows[0])
         grad_x: Tensor | None
         if self.vector:
             grad_x, weight = passes.map_gradient(grad, x, f, slope)
         else:
             weight = grad.to(f.dtype)
-            grad_x = passes.scaled(x, weight * slope, x.dtype) if needs[1] else None
-        return (weight * f_c).sum() if needs[0] else None, grad_x if needs[1] else None
+            grad_x = passes.value_gradient(x, weight * slope) if needs[1] else None
+        return None if f_c is None else (weight * f_c).sum(), grad_x if needs[1] else None
 
-    def _slopes(self, c: Tensor, norm: Tensor, gap: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _slopes(
+        self, c: Tensor, norm: Tensor, gap: Tensor, *, of_c: bool
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """f and its derivatives for |x| and, row by row, for c."""
         with torch.enable_grad():
-            norm, each = norm.detach().requires_grad_(), c.expand_as(norm).clone().requires_grad_()
+            norm = norm.detach().requires_grad_()
+            each = c.expand_as(norm).clone().requires_grad_() if of_c else c
             if self.ball:
                 plain = 1 - each * norm.square()
                 gap = plain + (gap - plain).detach()  # the exact value with the plain derivative
             f = self.profile(norm, gap, each)
-            f_norm, f_c = torch.autograd.grad(f.sum(), (norm, each), materialize_grads=True)
-        return f.detach(), f_norm, f_c
+            of = (norm, each) if of_c else (norm,)
+            f_norm, *f_c = torch.autograd.grad(f.sum(), of, materialize_grads=True)
+        return f.detach(), f_norm, f_c[0] if of_c else None
