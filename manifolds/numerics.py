@@ -34,15 +34,16 @@ def dot(x: Tensor, y: Tensor) -> Tensor:
 
 
 def power_above(x: Tensor) -> Tensor:
-    """The power of two just above the largest |x_i| (..., 1); 1 at 0.
+    """A power of two above the largest |x_i| (..., 1), about twice it at most; 1 at 0.
 
     Scaling by it is exact, and keeps 1e200^2 from becoming inf and 1e-200^2 from becoming 0. It
     stays within what has an inverse.
     """
-    _, exponent = torch.frexp(x.detach().abs().amax(-1, keepdim=True))
+    size = x.detach().abs().amax(-1, keepdim=True)
     most = 1000 if x.dtype == torch.float64 else 100
-    one = torch.ones_like(exponent, dtype=x.dtype)
-    return torch.ldexp(one, exponent.clamp(-most, most))
+    # Not frexp and ldexp: torch.compile makes C++ of them that does not compile (inductor, 2.13).
+    power = torch.exp2((size.log2().floor() + 1).clamp(-most, most))
+    return torch.where(size == 0, torch.ones_like(size), power)
 
 
 def safe_norm(x: Tensor) -> Tensor:

@@ -2,34 +2,62 @@
 
 It runs without the test runner's jaxtyping hook, which no compiled program has around it.
 
-    python compiled.py BACKEND [OPERATION ...]     all operations on rows and pairs if none is named
+    python compiled.py BACKEND DTYPE [OPERATION ...]     all operations on rows and pairs if none
+                                                         is named
 """
 
 import json
 import sys
 
 import torch
-from spaces import SPACES, graphs, make, pairwise, with_gradients
+import torch._functorch.config
+from spaces import SPACES, Operation, graphs, make, pairwise
+from torch import Tensor
+
+from manifolds import Manifold
+
+# Gradients are taken of one result at a time out of one backward graph, which must live on.
+torch._functorch.config.donated_buffer = False
 
 
-def differences(backend: str, operations: list[str]) -> dict[str, dict[str, float | str]]:
+def measured(
+    run: Operation, rows: list[str], m: Manifold, x: Tensor, y: Tensor
+) -> dict[str, Tensor]:
+    """Values of the operations on rows, and each one's own gradients of x, y and c.
+
+    Not those of their sum: it adds up in the order of the graph, which compiling changes.
+    """
+    x, y = x.clone().requires_grad_(), y.clone().requires_grad_()
+    leaves = {"x": x, "y": y, **dict(m.named_parameters())}
+    found = dict(zip(rows, run(x, y), strict=True))
+    for op, value in list(found.items()):
+        if value.requires_grad:
+            slopes = torch.autograd.grad(
+                value.sum(), list(leaves.values()), retain_graph=True, materialize_grads=True
+            )
+            found |= {f"{op}, gradient of {k}": g for k, g in zip(leaves, slopes, strict=True)}
+    return found
+
+
+def differences(
+    backend: str, dtype: torch.dtype, operations: list[str]
+) -> dict[str, dict[str, float | str]]:
     """Largest difference between compiled and plain, or the error, by manifold and operation."""
     found: dict[str, dict[str, float | str]] = {}
     for name in SPACES:
         torch.manual_seed(0)
-        m = make(name, learnable=True)
-        x, y = m.random_normal(2, 5, 4, std=0.3).detach()
+        m = make(name, learnable=True).to(dtype)
+        x, y = m.random_normal(2, 5, 4, std=0.3, dtype=dtype).detach()
         rows = {op: f for op, f in graphs(m).items() if not operations or op in operations}
 
         def together(x, y, rows=rows):
             return [f(x, y) for f in rows.values()]
 
         torch._dynamo.reset()
-        want = with_gradients(together, x, y)
-        got = with_gradients(torch.compile(together, fullgraph=True, backend=backend), x, y)
-        keys = [*rows, "gradient of x", "gradient of y"]
-        pairs = zip(keys, want[0] + want[1], got[0] + got[1], strict=True)
-        found[name] = {op: (a - b).abs().max().item() for op, a, b in pairs}
+        compiled = torch.compile(together, fullgraph=True, backend=backend)
+        want, got = (measured(run, list(rows), m, x, y) for run in (together, compiled))
+        assert set(got) == set(want), set(got) ^ set(want)
+        found[name] = {key: (want[key] - got[key]).abs().max().item() for key in want}
         for op, f in pairwise(m).items():
             if operations and op not in operations:
                 continue
@@ -43,4 +71,5 @@ def differences(backend: str, operations: list[str]) -> dict[str, dict[str, floa
 
 
 if __name__ == "__main__":
-    print(json.dumps(differences(sys.argv[1], sys.argv[2:])))
+    backend, dtype, *operations = sys.argv[1:]
+    print(json.dumps(differences(backend, getattr(torch, dtype), operations)))
