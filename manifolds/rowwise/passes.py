@@ -237,7 +237,7 @@ def _combined(
     if len(part):
         again = _combined_wide(x[part], y[part], weights[:, part], needs)
         for grad, rows in zip((grad_x, grad_y), again, strict=True):
-            if grad is not None:
+            if grad is not None and rows is not None:
                 grad[part] = rows
     return grad_x, grad_y
 
