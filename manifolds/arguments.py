@@ -42,6 +42,14 @@ _NAMES: dict[str, str | tuple[str, ...]] = {
 }
 """What an operation calls its tensors, for errors; x, y, v if it is not listed."""
 
+SMALLEST: dict[str, int] = {}
+"""The smallest d of each manifold, by its name: `Manifold.min_dim`, entered by its class."""
+
+
+def smallest(op: str) -> int:
+    """The smallest d that points of "Manifold.name" can have."""
+    return SMALLEST.get(op.partition(".")[0], 1)
+
 
 def work_dtype(device: torch.device) -> torch.dtype:
     """The dtype in which formulas are evaluated on a device."""
@@ -64,13 +72,14 @@ def check(op: str, *tensors: Tensor, pairwise: bool = False) -> torch.dtype:
 
     Raises:
         ValueError: a dtype that is not floating, float64 mixed with something else, different
-            devices, different last dimensions, or leading dimensions that do not broadcast; it
-            names the operation, its arguments and their shapes.
+            devices, different last dimensions, fewer than the manifold's smallest d, or leading
+            dimensions that do not broadcast; it names the operation, its arguments and their
+            shapes.
     """
     need = 2 if pairwise else 1
     if any(t.ndim < need for t in tensors):
         rule = "x (..., n, d) and y (..., m, d)" if pairwise else "(..., d)"
-        raise ValueError(f"{op}: expects {rule}, got shapes {_shapes(op, tensors)}")
+        raise ValueError(f"{op}: expects {rule}, got shapes {shapes_of(op, tensors)}")
     if any(not t.is_floating_point() for t in tensors):
         kinds = _list(op, [t.dtype for t in tensors])
         raise ValueError(
@@ -85,22 +94,38 @@ def check(op: str, *tensors: Tensor, pairwise: bool = False) -> torch.dtype:
     if any(t.device != tensors[0].device for t in tensors):
         places = _list(op, [t.device for t in tensors])
         raise ValueError(f"{op}: expects one device, got {places}; move with .to(device)")
-    if any(t.shape[-1] != tensors[0].shape[-1] for t in tensors) or tensors[0].shape[-1] == 0:
-        shapes = _shapes(op, tensors)
-        raise ValueError(f"{op}: expects one last dimension d >= 1, got shapes {shapes}")
+    least, dims = smallest(op), [t.shape[-1] for t in tensors]
+    if dims[0] < least or any(d != dims[0] for d in dims):
+        shapes = shapes_of(op, tensors)
+        raise ValueError(f"{op}: expects one last dimension d >= {least}, got shapes {shapes}")
     leading = [t.shape[: -1 - pairwise] for t in tensors]
     if any(s != leading[0] for s in leading):
         try:
             torch.broadcast_shapes(*leading)
         except RuntimeError:
-            shapes = _shapes(op, tensors)
+            shapes = shapes_of(op, tensors)
             raise ValueError(
                 f"{op}: leading dimensions do not broadcast, got shapes {shapes}"
             ) from None
     return torch.float64 if doubles[0] else torch.float32
 
 
-def _shapes(op: str, tensors: tuple[Tensor, ...]) -> str:
+def sized(op: str, size: tuple[int | tuple[int, ...], ...]) -> tuple[int, ...]:
+    """The shape (..., d) of what "Manifold.name" makes; (3, 4) and ((3, 4),) mean the same.
+
+    Raises:
+        ValueError: it is empty, or d below the manifold's smallest.
+    """
+    first = size[0] if size else ()
+    flat = first if isinstance(first, tuple) else tuple(s for s in size if isinstance(s, int))
+    least = smallest(op)
+    if not flat or flat[-1] < least:
+        raise ValueError(f"{op}: size must be (..., d) with d >= {least}, got {tuple(flat)}")
+    return flat
+
+
+def shapes_of(op: str, tensors: tuple[Tensor, ...]) -> str:
+    """The shapes of the tensors of an operation by their names, for an error."""
     return _list(op, [tuple(t.shape) for t in tensors])
 
 
@@ -189,7 +214,7 @@ def time(op: str, t: float | int | Tensor, *points: Tensor) -> float | Tensor:
     try:
         torch.broadcast_shapes(t.shape, *(p.shape[:-1] for p in points))
     except RuntimeError:
-        shapes = f"{tuple(t.shape)}, {_shapes(op, points)}"
+        shapes = f"{tuple(t.shape)}, {shapes_of(op, points)}"
         raise ValueError(
             f"{op}: t (...) must broadcast with the leading dimensions of the points, got shapes "
             f"t {shapes}"

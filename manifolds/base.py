@@ -22,7 +22,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from manifolds import means, random
-from manifolds.arguments import check, check_min_radius, time
+from manifolds.arguments import SMALLEST, check, check_min_radius, sized, time
 from manifolds.models import root_scale
 from manifolds.numerics import safe_divide, safe_sqrt
 from manifolds.values import Checked
@@ -43,7 +43,7 @@ class Manifold(Checked, metaclass=abc.ABCMeta):
     codim: int = 0
     """d minus the dimension of the manifold: 1 on the sphere."""
     min_dim: int = 1
-    """Smallest d."""
+    """Smallest d; every operation refuses points with fewer coordinates."""
 
     # How results and arguments grow with lengths, for geoopt.Scaled.
     __scaling__ = geoopt.manifolds.base.Manifold.__scaling__.copy()
@@ -57,6 +57,10 @@ class Manifold(Checked, metaclass=abc.ABCMeta):
         "random_normal": ScalingInfo(std=-1),
         "log_normal_density": ScalingInfo.NotCompatible,
     }
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        SMALLEST[cls.name] = cls.min_dim
 
     # --- curvature ---
 
@@ -89,12 +93,12 @@ class Manifold(Checked, metaclass=abc.ABCMeta):
 
     def dist0(self, x: Point, *, keepdim: bool = False) -> Tensor:
         """Geodesic distance to the root (...)."""
-        check(f"{self.name}.dist0", x)
+        self._check("dist0", x)
         return self.dist(self._root(x), x, keepdim=keepdim)
 
     def dist2(self, x: Point, y: Point, *, keepdim: bool = False) -> Tensor:
         """Squared geodesic distance (...), smooth at x = y: gradient 0, second derivative 2 g."""
-        check(f"{self.name}.dist2", x, y)
+        self._check("dist2", x, y)
         return self.inner(x, self.logmap(x, y), keepdim=keepdim)
 
     @abc.abstractmethod
@@ -103,7 +107,7 @@ class Manifold(Checked, metaclass=abc.ABCMeta):
 
     def pairwise_dist2(self, x: Float[Tensor, "*#b n d"], y: Float[Tensor, "*#b m d"]) -> Tensor:
         """Squared geodesic distances of all pairs (..., n, m)."""
-        check(f"{self.name}.pairwise_dist2", x, y, pairwise=True)
+        self._check("pairwise_dist2", x, y, pairwise=True)
         return self.pairwise_dist(x, y).square()
 
     # --- tangent vectors ---
@@ -114,12 +118,12 @@ class Manifold(Checked, metaclass=abc.ABCMeta):
 
     def norm(self, x: Point, u: Point, *, keepdim: bool = False) -> Tensor:
         """Metric length of a tangent vector at x (...); gradient 0 at u = 0."""
-        check(f"{self.name}.norm", x, u)
+        self._check("norm", x, u)
         return safe_sqrt(self.inner(x, u, keepdim=keepdim))
 
     def proju(self, x: Point, u: Point) -> Tensor:
         """Nearest tangent vector at x to u; here u itself, in the shape of x + u."""
-        out = check(f"{self.name}.proju", x, u)
+        out = self._check("proju", x, u)
         return torch.broadcast_tensors(x, u)[1].to(out)
 
     @abc.abstractmethod
@@ -137,7 +141,7 @@ class Manifold(Checked, metaclass=abc.ABCMeta):
 
     def expmap0(self, u: Point) -> Tensor:
         """`expmap` at the root."""
-        check(f"{self.name}.expmap0", u)
+        self._check("expmap0", u)
         return self.expmap(self._root(u), u)
 
     @abc.abstractmethod
@@ -146,7 +150,7 @@ class Manifold(Checked, metaclass=abc.ABCMeta):
 
     def logmap0(self, x: Point) -> Tensor:
         """`logmap` at the root; its metric length there is dist0(x)."""
-        check(f"{self.name}.logmap0", x)
+        self._check("logmap0", x)
         return self.logmap(self._root(x), x)
 
     @abc.abstractmethod
@@ -155,7 +159,7 @@ class Manifold(Checked, metaclass=abc.ABCMeta):
 
     def transp0(self, y: Point, v: Point) -> Tensor:
         """Parallel transport of v from the root to y."""
-        check(f"{self.name}.transp0", y, v)
+        self._check("transp0", y, v)
         return self.transp(self._root(y), y, v)
 
     def to_frame(self, x: Point, v: Point) -> Tensor:
@@ -163,23 +167,23 @@ class Manifold(Checked, metaclass=abc.ABCMeta):
 
         On the sphere the first one is 0.
         """
-        check(f"{self.name}.to_frame", x, v)
+        self._check("to_frame", x, v)
         root, scale = root_scale(self, v)
         return scale * self.transp(x, root, v)
 
     def from_frame(self, x: Point, z: Point) -> Tensor:
         """The tangent vector at x with coordinates z in the frame of `to_frame`."""
-        check(f"{self.name}.from_frame", x, z)
+        self._check("from_frame", x, z)
         return self.transp0(x, z / root_scale(self, z)[1])
 
     def retr(self, x: Point, u: Point) -> Tensor:
         """Retraction, first-order equal to `expmap`; here `expmap` itself."""
-        check(f"{self.name}.retr", x, u)
+        self._check("retr", x, u)
         return self.expmap(x, u)
 
     def retr_transp(self, x: Point, u: Point, v: Point) -> tuple[Tensor, Tensor]:
         """(y, v transported to y) with y = retr(x, u); what optimizers call."""
-        check(f"{self.name}.retr_transp", x, u, v)
+        self._check("retr_transp", x, u, v)
         y = self.retr(x, u)
         return y, self.transp(x, y, v)
 
@@ -201,6 +205,7 @@ class Manifold(Checked, metaclass=abc.ABCMeta):
             t: geodesic length, a number or a tensor as in `geodesic`.
             x, u: point and tangent vector (..., d); the length of u has no effect.
         """
+        self._check("geodesic_unit", x, u)
         t = time(f"{self.name}.geodesic_unit", t, x, u)
         return self.expmap(x, t * safe_divide(u, self.norm(x, u, keepdim=True)))
 
@@ -208,7 +213,7 @@ class Manifold(Checked, metaclass=abc.ABCMeta):
 
     def midpoint(self, x: Point, y: Point) -> Tensor:
         """Point halfway between x and y."""
-        check(f"{self.name}.midpoint", x, y)
+        self._check("midpoint", x, y)
         return self.geodesic(0.5, x, y)
 
     def weighted_midpoint(
@@ -259,7 +264,7 @@ class Manifold(Checked, metaclass=abc.ABCMeta):
 
     def projx(self, x: Point) -> Tensor:
         """Nearest point of the manifold; x itself if it lies on it, as here everywhere."""
-        return x.to(check(f"{self.name}.projx", x))
+        return x.to(self._check("projx", x))
 
     @abc.abstractmethod
     def origin(
@@ -294,7 +299,8 @@ class Manifold(Checked, metaclass=abc.ABCMeta):
             std: of each coordinate in an orthonormal frame, a geodesic length; a number, or a
                 tensor (...) that broadcasts with the leading dimensions.
         """
-        return random.normal(self, flat_size(size), mean, std, dtype, device, generator)
+        shape = sized(f"{self.name}.random_normal", size)
+        return random.normal(self, shape, mean, std, dtype, device, generator)
 
     def log_normal_density(
         self, x: Point, mean: Tensor | None = None, std: float | Tensor = 1.0
@@ -307,7 +313,7 @@ class Manifold(Checked, metaclass=abc.ABCMeta):
 
     def random(self, *size: int | tuple[int, ...], **options: Any) -> Tensor:
         """`random_normal` (geoopt's name); on the sphere uniform."""
-        return self.random_normal(*size, **options)
+        return self.random_normal(sized(f"{self.name}.random", size), **options)
 
     # --- cones ---
 
@@ -347,6 +353,10 @@ class Manifold(Checked, metaclass=abc.ABCMeta):
         aperture = self.half_aperture(x, min_radius).unsqueeze(-1)
         return (self.pairwise_exterior_angle(x, y) - aperture).clamp_min(0)
 
+    def _check(self, op: str, *tensors: Tensor, pairwise: bool = False) -> torch.dtype:
+        """`arguments.check` of an operation's tensors."""
+        return check(f"{self.name}.{op}", *tensors, pairwise=pairwise)
+
     def _no_cones(self, op: str) -> NotImplementedError:
         return NotImplementedError(
             f"{self.name}.{op}: entailment cones do not exist on {self.name} (has_cones is False); "
@@ -357,18 +367,12 @@ class Manifold(Checked, metaclass=abc.ABCMeta):
         if not self.has_cones:
             raise self._no_cones(op)
         check_min_radius(f"{self.name}.{op}", min_radius)
-        check(f"{self.name}.{op}", x, y, pairwise=op.startswith("pairwise"))
+        self._check(op, x, y, pairwise=op.startswith("pairwise"))
 
     def _root(self, like: Tensor) -> Tensor:
         # float16 would round the root of the sphere.
         dtype = like.dtype if like.dtype == torch.float64 else torch.float32
         return self.origin(like.shape[-1:], dtype=dtype, device=like.device)
-
-
-def flat_size(size: tuple[int | tuple[int, ...], ...]) -> tuple[int, ...]:
-    """origin(3, 4) and origin((3, 4)) mean the same."""
-    first = size[0] if size else ()
-    return first if isinstance(first, tuple) else tuple(s for s in size if isinstance(s, int))
 
 
 def kept(value: Tensor, keepdim: bool) -> Tensor:

@@ -18,8 +18,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from manifolds.arguments import Scalar, check_min_radius, curvature, prepare, verdict
-from manifolds.base import Point, flat_size, kept
+from manifolds.arguments import Scalar, check_min_radius, curvature, prepare, sized, verdict
+from manifolds.base import Point, kept
 from manifolds.cones import angle_of, aperture, pairwise_angle
 from manifolds.curvature import CurvedManifold
 from manifolds.kernels.reference import Rows, pairwise
@@ -98,7 +98,7 @@ class UpperHalfSpace(CurvedManifold):
         seed: int | None = 42,
     ) -> Tensor:
         """The root; a c that learns gets its gradient."""
-        x = torch.zeros(flat_size(size), dtype=dtype, device=device)
+        x = torch.zeros(sized("UpperHalfSpace.origin", size), dtype=dtype, device=device)
         x[..., -1] = root_height(self.c.to(x.device), x.dtype)
         return x
 

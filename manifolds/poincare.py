@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from manifolds import functional as F
-from manifolds.arguments import verdict
-from manifolds.base import Point, flat_size, kept
+from manifolds.arguments import sized, verdict
+from manifolds.base import Point, kept
 from manifolds.curvature import CurvedManifold
 
 
@@ -99,7 +99,7 @@ class PoincareBall(CurvedManifold):
         device: torch.device | str | None = None,
         seed: int | None = 42,
     ) -> Tensor:
-        return torch.zeros(flat_size(size), dtype=dtype, device=device)
+        return torch.zeros(sized("PoincareBall.origin", size), dtype=dtype, device=device)
 
     def half_aperture(self, x: Point, min_radius: float = 0.1) -> Tensor:
         return F.poincare_half_aperture(x, self.c, min_radius)

@@ -15,8 +15,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from manifolds.arguments import check, time, weighted, work_dtype
-from manifolds.base import Manifold, Point, flat_size, kept
+from manifolds.arguments import shapes_of, sized, time, weighted, work_dtype
+from manifolds.base import Manifold, Point, kept
 from manifolds.numerics import safe_norm
 
 
@@ -111,16 +111,23 @@ class Product(Manifold):
             ValueError: the last dimension is not `dim`.
         """
         if x.ndim == 0 or x.shape[-1] != self.dim:
-            raise ValueError(
-                f"Product: the last dimension must be {self.dim} = sum of dims {list(self.dims)}, "
-                f"got shape {tuple(x.shape)}"
-            )
+            raise ValueError(f"Product: {self._rule()}, got shape {tuple(x.shape)}")
         return x.split(self.dims, -1)
+
+    def _check(self, op: str, *tensors: Tensor, pairwise: bool = False) -> torch.dtype:
+        out = super()._check(op, *tensors, pairwise=pairwise)
+        if tensors[0].shape[-1] != self.dim:
+            shapes = shapes_of(f"Product.{op}", tensors)
+            raise ValueError(f"Product.{op}: {self._rule()}, got shapes {shapes}")
+        return out
+
+    def _rule(self) -> str:
+        return f"the last dimension must be {self.dim} = sum of dims {list(self.dims)}"
 
     def _parts(
         self, op: str, *tensors: Tensor, pairwise: bool = False
     ) -> list[tuple[Manifold, tuple[Tensor, ...]]]:
-        check(f"Product.{op}", *tensors, pairwise=pairwise)
+        self._check(op, *tensors, pairwise=pairwise)
         parts = zip(*(self.split(t) for t in tensors), strict=True)
         return list(zip(self._all(), parts, strict=True))
 
@@ -275,7 +282,7 @@ class Product(Manifold):
     ) -> Tensor:
         means = [None] * len(self.dims) if mean is None else self.split(mean)
         options = {"std": std, "dtype": dtype, "device": device, "generator": generator}
-        leading = self._leading(size)
+        leading = self._leading("random_normal", size)
         return torch.cat(
             [
                 m.random_normal(*leading, d, mean=at, **options)  # type: ignore[arg-type]
@@ -294,16 +301,17 @@ class Product(Manifold):
         ]
         return torch.stack(terms, -1).sum(-1)
 
-    def _leading(self, size: tuple[int | tuple[int, ...], ...]) -> tuple[int, ...]:
-        flat = flat_size(size)
-        if not flat or flat[-1] != self.dim:
+    def _leading(self, op: str, size: tuple[int | tuple[int, ...], ...]) -> tuple[int, ...]:
+        flat = sized(f"Product.{op}", size)
+        if flat[-1] != self.dim:
             raise ValueError(
-                f"Product: size must end in {self.dim} = sum of dims {list(self.dims)}, got {flat}"
+                f"Product.{op}: size must end in {self.dim} = sum of dims {list(self.dims)}, "
+                f"got {flat}"
             )
         return flat[:-1]
 
     def _made(self, op: str, size: tuple[int | tuple[int, ...], ...], **options: Any) -> Tensor:
-        leading = self._leading(size)
+        leading = self._leading(op, size)
         parts = zip(self._all(), self.dims, strict=True)
         return torch.cat([getattr(m, op)(*leading, d, **options) for m, d in parts], -1)
 
@@ -311,8 +319,7 @@ class Product(Manifold):
 
     def _check_shape(self, shape: Sequence[int], name: str) -> tuple[bool, str | None]:
         if not shape or shape[-1] != self.dim:
-            rule = f"the last dimension must be {self.dim} = sum of dims {list(self.dims)}"
-            return False, f"{name}: {rule}, got shape {tuple(shape)}"
+            return False, f"{name}: {self._rule()}, got shape {tuple(shape)}"
         return True, None
 
     def _check_point_on_manifold(

@@ -27,12 +27,10 @@ def normal(
     """Sample of shape `size`; see `Manifold.random_normal`.
 
     Raises:
-        ValueError: size is empty, mean does not broadcast to it or has another dtype or device, std
+        ValueError: mean does not broadcast to size or has another dtype or device, std
             is negative or does not broadcast.
     """
     op = f"{space.name}.random_normal"
-    if not size:
-        raise ValueError(f"{op}: size must be (..., d), got ()")
     if mean is not None:
         dtype, device = dtype or mean.dtype, device or mean.device
     spread = _spread(op, std, size[:-1])

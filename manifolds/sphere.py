@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from manifolds import functional as F
-from manifolds.arguments import verdict
-from manifolds.base import Point, flat_size, kept
+from manifolds.arguments import sized, verdict
+from manifolds.base import Point, kept
 from manifolds.curvature import CurvedManifold
 
 
@@ -106,7 +106,7 @@ class Sphere(CurvedManifold):
         device: torch.device | str | None = None,
         seed: int | None = 42,
     ) -> Tensor:
-        x = torch.zeros(flat_size(size), dtype=dtype, device=device)
+        x = torch.zeros(sized("Sphere.origin", size), dtype=dtype, device=device)
         x[..., 0] = self.c.detach().to(x).rsqrt()
         return x
 
@@ -119,7 +119,9 @@ class Sphere(CurvedManifold):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """Uniform on the sphere: the direction of a normal vector (Muller 1959)."""
-        x = torch.randn(flat_size(size), dtype=dtype, device=device, generator=generator)
+        x = torch.randn(
+            sized("Sphere.random", size), dtype=dtype, device=device, generator=generator
+        )
         return F.sphere_projx(x, self.c)
 
     def _check_point_on_manifold(

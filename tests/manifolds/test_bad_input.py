@@ -27,8 +27,9 @@ CURVED = [name for name in MANIFOLDS if name != "euclidean"]
 pytestmark = pytest.mark.usefixtures("unchecked")
 
 
-def defects(op: str, x: Tensor) -> dict[str, tuple[Tensor, str, str]]:
+def defects(op: str, x: Tensor, least: int) -> dict[str, tuple[Tensor, str, str]]:
     """What can be wrong with one tensor (n, 4): the tensor, the rule and the value it breaks."""
+    rule = f"expects one last dimension d >= {least}"
     pairs = op.startswith("pairwise")
     few = "expects x (..., n, d) and y (..., m, d)" if pairs or op in MEANS else "(..., d)"
     if op in MEANS:
@@ -38,7 +39,7 @@ def defects(op: str, x: Tensor) -> dict[str, tuple[Tensor, str, str]]:
         "no dimensions": (torch.tensor(1.0), few if op not in MEANS else "expects (..., d)", "()"),
         "no coordinates": (
             x[..., :0],
-            "expects one last dimension d >= 1",
+            rule,
             f"{(*x.shape[:-1], 0)}",
         ),
     }
@@ -47,12 +48,17 @@ def defects(op: str, x: Tensor) -> dict[str, tuple[Tensor, str, str]]:
     if len(ARGUMENTS[op]) > 1:
         wide = torch.cat([x, x], -1)
         found |= {
-            "other d": (wide, "expects one last dimension d >= 1", f"{tuple(wide.shape)}"),
+            "other d": (wide, rule, f"{tuple(wide.shape)}"),
             "other dtype": (x.double(), "float64 throughout or not at all", "torch.float64"),
             "other device": (x.to("meta"), "expects one device", "meta"),
             "no broadcast": (torch.cat([x, x, x[:1]]), "do not broadcast", ""),
         }
     return found
+
+
+def smallest(name: str) -> int:
+    """The smallest d of points; a product says what d it has, once there is one."""
+    return 1 if name == "product" else make(name).min_dim
 
 
 @pytest.mark.parametrize("op", ARGUMENTS)
@@ -71,7 +77,7 @@ def test_what_does_not_fit_is_named(name, op):
     size = (2, 3, 4) if op.startswith("pairwise") else (2, 4)
     tensors = arguments(m, op, *size)
     for i, argument in enumerate(ARGUMENTS[op]):
-        for defect, (bad, rule, value) in defects(op, tensors[i]).items():
+        for defect, (bad, rule, value) in defects(op, tensors[i], smallest(name)).items():
             given = [*tensors[:i], bad, *tensors[i + 1 :]]
             for form, (f, start) in forms.items():
                 with pytest.raises(ValueError) as caught:
@@ -81,6 +87,37 @@ def test_what_does_not_fit_is_named(name, op):
                 assert rule in message, (form, defect, message)
                 said = rf"\b{argument} {re.escape(value)}" if op not in MEANS else re.escape(value)
                 assert re.search(said, message), (form, defect, message)
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_points_with_too_few_coordinates_are_refused(name):
+    """Below the smallest d, of all tensors alike; at it everything works."""
+    m, least = make(name), make(name).min_dim
+    rule = rf"d >= {least}" if name != "product" else "must be 4 = sum of dims"
+    for op in ARGUMENTS:
+        if op in CONES and not m.has_cones:
+            continue
+        size = (2, 3) if op.startswith("pairwise") or op in MEANS else (3,)
+        forms = [getattr(m, op)] + ([function(name, op, 1.0)] if name != "product" else [])
+        short = [torch.ones(*size, least - 1)] * len(ARGUMENTS[op])
+        tensors = arguments(m, op, *size, least)
+        for f in forms:
+            if least > 1:
+                first = re.escape(f"{ARGUMENTS[op][0]} {tuple(short[0].shape)}")
+                with pytest.raises(ValueError, match=rf"^{m.name}\.{op}: .*{rule}.* {first}"):
+                    call(f, op, *short)
+            results = call(f, op, *tensors)
+            for result in results if isinstance(results, tuple) else (results,):
+                assert result.isfinite().all(), op
+    for op in MADE:
+        with pytest.raises(ValueError, match=rf"^{m.name}\.{op}: size must .*, got \(\)"):
+            getattr(m, op)()
+        said = re.escape(f"(3, {least - 1})")
+        with pytest.raises(ValueError, match=rf"^{m.name}\.{op}: size must .* {least}\b.*{said}"):
+            getattr(m, op)(3, least - 1)
+        assert m.check_point(getattr(m, op)(3, least))
+    ok, reason = m.check_point(torch.ones(3, least - 1), explain=True)
+    assert not ok and re.search(rule if least > 1 else "d >= 1", reason)
 
 
 @pytest.mark.parametrize("op", OPERATIONS)
@@ -216,7 +253,7 @@ def test_checks_of_what_is_no_point_at_all_are_false_with_a_reason(name):
     for bad, rule in (
         (x.long(), "floating point"),
         (torch.tensor(1.0), r"\(\)"),
-        (x[:, :0], "d >= 1"),
+        (x[:, :0], f"d >= {smallest(name)}"),
     ):
         ok, reason = m.check_point(bad, explain=True)
         assert not ok and re.search(rf"{m.name}\.check_point: .*{rule}", reason)
