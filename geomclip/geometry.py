@@ -246,7 +246,13 @@ class Geometry(nn.Module):
         total = PointSum(self.dim, self.root_point.device)
         for part in points:
             total.add(part)
-        self.root_point.copy_(total.over(add_up).direction(self.name))
+        self.set_root_sum_(total.over(add_up))
+
+    @torch.no_grad()
+    def set_root_sum_(self, total: PointSum) -> None:
+        """`set_root_` with points that were added up elsewhere. Raises ValueError as there."""
+        if self.spec.root == "mean":
+            self.root_point.copy_(total.direction(self.name))
 
     def root_distance(self, x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b"]:
         """Distance to the root: geodesic length, or for clip (1 - cos(x, root)) / 2, in 0..1

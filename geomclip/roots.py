@@ -1,7 +1,7 @@
 """The root of clip and elliptic: the direction of the sum of all points of the training set."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
@@ -32,10 +32,27 @@ class PointSum:
         whole._sums = add_up(self._sums.clone())
         return whole
 
+    @staticmethod
+    def mixed(sums: "Sequence[PointSum]", weights: Sequence[float] = ()) -> "PointSum":
+        """All sums together; with weights, as many points in all, of which each gives its share.
+
+        Raises ValueError where a sum with a weight has no points.
+        """
+        whole = PointSum(len(sums[0]._sums) - 1, sums[0]._sums.device)
+        count = sum(s.count for s in sums)
+        for number, part in enumerate(sums):
+            factor = 1.0
+            if weights:
+                if not part.count:
+                    raise ValueError(f"source {number} gives no point, so there is no mean of it")
+                factor = weights[number] / sum(weights) * count / part.count
+            whole._sums += factor * part._sums
+        return whole
+
     @property
     def count(self) -> int:
         """Number of points."""
-        return int(self._sums[-1])
+        return round(self._sums[-1].item())
 
     def direction(self, name: str) -> Float[Tensor, "d"]:
         """The sum over its length, on the unit sphere.

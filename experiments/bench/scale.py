@@ -62,6 +62,7 @@ def measure_time(batch: int, parts: int, rounds: int) -> None:
     pixels = torch.rand(batch, 3, SIDE, SIDE)
     ids = torch.randint(1, VOCABULARY - 1, (batch, LENGTH))
     ids[:, -1] = VOCABULARY - 1
+    inputs = {"image": pixels, "text": ids}
     small = batch // parts
 
     def config(size: int, accumulate: int) -> TrainConfig:
@@ -76,11 +77,11 @@ def measure_time(batch: int, parts: int, rounds: int) -> None:
 
     def pieces() -> None:
         for part, words in zip(pixels.split(small), ids.split(small), strict=True):
-            piece(part, words, 0)
+            piece({"image": part, "text": words}, 0)
 
     steps = {
-        "one piece": lambda: whole(pixels, ids, 0),
-        f"{parts} cached parts": lambda: cached(pixels, ids, 0),
+        "one piece": lambda: whole(inputs, 0),
+        f"{parts} cached parts": lambda: cached(inputs, 0),
         f"{parts} batches of {small}": pieces,
     }
     seconds: dict[str, list[float]] = {name: [] for name in steps}

@@ -47,7 +47,8 @@ def measure(geometry: str, steps: int) -> dict[str, Any]:
         def towers() -> float:
             start = time.process_time()
             for batch in (batches * TURN)[:TURN]:
-                image, text = model.image_features(batch.pixels), model.text_features(batch.ids)
+                image = model.image_features(batch.inputs["image"])
+                text = model.text_features(batch.inputs["text"])
                 torch.autograd.backward([image, text], [ones, ones])
                 model.zero_grad()
             return time.process_time() - start

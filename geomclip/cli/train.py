@@ -110,6 +110,8 @@ def train(config: TrainConfig, out: Path, resume: bool, output: Output):  # type
         with RunProgress(output) as view:
 
             def progress(record: dict[str, Any]) -> None:
+                if "message" in record:
+                    return view(record)
                 left = (config.steps - record["step"]) * config.batch_size
                 speed = record.get("samples_per_second") or 0.0
                 eta = left / speed if speed > 0 else None

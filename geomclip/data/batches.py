@@ -11,7 +11,8 @@ import torch
 from geomclip.data.captions import CaptionMix
 from geomclip.data.prompts import TEMPLATES
 from geomclip.data.stream import ALL, Batch, Share
-from geomclip.data.transforms import augment, draw, mirror_safe
+from geomclip.data.transforms import mirror_safe
+from geomclip.data.views import Views
 from geomclip.errors import RequestError
 from geomclip.train.config import TrainConfig
 
@@ -30,8 +31,8 @@ class Batches:
         share: the rows of each batch that this process takes.
 
     Raises:
-        RequestError: the batch is larger than the number of items, or does not divide by
-            `share.world`.
+        RequestError: the batch is larger than the number of items, does not divide by
+            `share.world`, or a modality reads boxes that some records have not.
     """
 
     def __init__(
@@ -48,8 +49,8 @@ class Batches:
         self.config = config
         self.rows = share.rows(config.batch_size)
         self.position = 0
-        self.tokenizer = tokenizer
-        self.captions = CaptionMix(config.captions, templates, keywords)
+        captions = CaptionMix(config.captions, templates, keywords)
+        self.views = Views(config, captions, tokenizer)
         rows: dict[str, list[int]] = {}
         for row, item in enumerate(corpus.ids):
             rows.setdefault(item, []).append(row)
@@ -58,6 +59,15 @@ class Batches:
             raise RequestError(
                 f"batch_size {config.batch_size} is larger than the data ({len(self.items)} items)",
                 f"Give --batch-size {len(self.items)} or less.",
+            )
+        self.item = torch.empty(len(corpus), dtype=torch.int64)
+        for number, own in enumerate(self.items):
+            self.item[torch.from_numpy(own)] = number
+        if self.views.boxes and not (corpus.boxes and all(corpus.boxes)):
+            bare = len(corpus) - sum(map(bool, corpus.boxes))
+            raise RequestError(
+                f"{bare:,} of {len(corpus):,} records have no box, and a modality reads boxes",
+                "Boxes are read from tars, under --data.boxes.",
             )
         self.per_epoch = len(self.items) // config.batch_size
         self.flippable = mirror_safe(corpus.texts, corpus.paths)
@@ -84,18 +94,24 @@ class Batches:
         size = self.config.batch_size
         whole = self._order(epoch)[place * size : (place + 1) * size]
         rng = np.random.default_rng((self.config.seed, 1, step))
+        corpus, views = self.corpus, self.views
         # Drawn for the whole batch, whoever takes it: the numbers are the same for every share.
-        captions = [
-            self.captions.draw(self.corpus.texts[row], self.corpus.paths[row], rng) for row in whole
+        readings = [
+            views.read(
+                corpus.texts[row], corpus.paths[row], corpus.boxes[row] if corpus.boxes else (), rng
+            )
+            for row in whole
         ]
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        draws = draw(size, self.config.augment, generator)[self.rows]
-        index = torch.from_numpy(whole[self.rows])
+        draws = {name: d[self.rows] for name, d in views.draw(size, generator).items()}
+        index, mine = torch.from_numpy(whole[self.rows]), readings[self.rows]
         # index_select copies rows; images[index] goes byte by byte.
-        images = self.corpus.images.index_select(0, index)
-        pixels = augment(images, draws, flippable=self.flippable[index])
-        ids = self.tokenizer(captions[self.rows], self.config.model.text.context_length)
-        return Batch(pixels, ids, index, [self.corpus.paths[row] for row in index.tolist()])
+        pictures = {"image": corpus.images.index_select(0, index)}
+        if views.boxes:
+            rows = zip(index.tolist(), mine, strict=True)
+            pictures["box"] = torch.stack([corpus.crops[row][read.box] for row, read in rows])
+        inputs = views.inputs(mine, pictures, draws, self.item[index], self.flippable[index])
+        return Batch(inputs, index, [corpus.paths[row] for row in index.tolist()])
 
     def state_dict(self) -> dict[str, Any]:
         """The position: nothing else is carried from step to step."""

@@ -33,7 +33,10 @@ class DataConfig:
     """Streamed: json file with the number of samples of each shard by name; `sizes.json` beside
     remote shards when empty. Local shards are counted."""
     sample: int = 4096
-    """Streamed: pictures held in memory for the vocabulary and the root of clip and elliptic."""
+    """Streamed: pictures held in memory for the vocabulary."""
+    root: Literal["all", "sample"] = "all"
+    """Streamed: what the root of clip and elliptic is the mean of at each checkpoint: all records,
+    for which all shards are read and embedded once more, or the `sample` in memory."""
     max_bad_share: float = 0.1
     """Streamed: stop where a larger share of the records can't be used; fewer are replaced by
     others, counted and named."""
@@ -48,6 +51,9 @@ class DataConfig:
     """Column of a csv/tsv/parquet with the sample's id; the picture's path when empty."""
     label_columns: tuple[str, ...] = ()
     """Columns of a csv/tsv/parquet that form the label path, most general first."""
+    boxes: bool = False
+    """Tars: read boxes with their words from the json of each sample (`ref_exps` or `noun_chunks`
+    of GRIT); a sample without is bad."""
     separator: str = ""
     """Field separator of a csv/tsv; found from the header when empty."""
     encoding: str = "utf-8"

@@ -7,7 +7,6 @@ window away: the batch stays full, and positions stay the same for everybody.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,18 +14,15 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
-from geomclip.data.captions import CaptionMix
 from geomclip.data.fit import LETTERBOX, Fit
 from geomclip.data.order import LaneOrder, Mixture, Run
 from geomclip.data.record import BadImage, BadRecord, Record, decode_image
 from geomclip.data.shards import ShardError, ShardSource
 from geomclip.data.stream import Batch
-from geomclip.data.transforms import Draws, augment, draw, mirror_safe
+from geomclip.data.transforms import Draws, mirror_safe
+from geomclip.data.views import Views
 from geomclip.errors import GeomclipError
 from geomclip.train.config import TrainConfig
-
-if TYPE_CHECKING:
-    from geomclip.data.tokenizer import Tokenizer
 
 
 @dataclass
@@ -149,15 +145,14 @@ class LaneBatches(IterableDataset[Part]):
         orders: Sequence[LaneOrder],
         mixture: Mixture,
         config: TrainConfig,
-        captions: CaptionMix,
-        tokenizer: "Tokenizer",
+        views: Views,
         *,
         lanes: range,
         position: int,
         drawn: np.ndarray,
     ) -> None:
         self.sources, self.orders, self.mixture = list(sources), list(orders), mixture
-        self.config, self.captions, self.tokenizer = config, captions, tokenizer
+        self.config, self.views = config, views
         self.lanes, self.position, self.drawn = lanes, position, drawn
 
     def __iter__(self) -> Iterator[Part]:
@@ -196,8 +191,10 @@ class LaneBatches(IterableDataset[Part]):
         sources: np.ndarray,
         drawn: np.ndarray,
     ) -> Part:
-        part = Part()
-        pictures, texts, paths, captions, index, draws = [], [], [], [], [], []
+        part, views = Part(), self.views
+        size = self.config.model.image.image_size
+        pictures: dict[str, list[Tensor]] = {"image": [], "box": []}
+        records, readings, index, draws = [], [], [], []
         for lane, lane_readers in readers.items():
             # A generator for each lane and batch: no number depends on who takes the lane.
             rng = np.random.default_rng((self.config.seed, 13, batch, lane))
@@ -207,17 +204,25 @@ class LaneBatches(IterableDataset[Part]):
                 part.seen[self.sources[k].name] += 1
                 if bad is not None:
                     part.bad.append(bad)
-                pictures.append(picture)
-                texts.append(record.texts)
-                paths.append(record.path)
-                captions.append(self.captions.draw(record.texts, record.path, rng))
+                reading = views.read(record.texts, record.path, record.boxes, rng)
+                pictures["image"].append(picture)
+                if views.boxes:
+                    pictures["box"].append(
+                        decode_image(record.image, size, box=record.boxes[reading.box])
+                    )
+                records.append(record)
+                readings.append(reading)
                 index.append(int(at[k]) * self.mixture.lanes + lane)
                 at[k] += 1
             generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-            draws.append(draw(self.mixture.each, self.config.augment, generator))
-        pixels = augment(
-            torch.stack(pictures), Draws.cat(draws), flippable=mirror_safe(texts, paths)
+            draws.append(views.draw(self.mixture.each, generator))
+        paths = [record.path for record in records]
+        inputs = views.inputs(
+            readings,
+            {reads: torch.stack(images) for reads, images in pictures.items() if images},
+            {name: Draws.cat([d[name] for d in draws]) for name in views.pictures},
+            None,
+            mirror_safe([record.texts for record in records], paths),
         )
-        ids = self.tokenizer(captions, self.config.model.text.context_length)
-        part.batch = Batch(pixels, ids, torch.tensor(index), paths)
+        part.batch = Batch(inputs, torch.tensor(index), paths)
         return part

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from geomclip.data.boxes import boxes_of
 from geomclip.data.config import DataConfig
 from geomclip.data.files import IMAGE_SUFFIXES, Item, captions_of, clean, labels_of
-from geomclip.data.record import BadRecord, Record
+from geomclip.data.record import BadRecord, Box, Record
 from geomclip.data.shard_files import is_remote, local_path, open_shard, why
 from geomclip.errors import RequestError
 
@@ -178,4 +179,7 @@ def record(sample: Sample, shard: str, prefix: str, config: DataConfig) -> Item:
         return BadRecord(
             where, f"no label path: its json lacks one of {', '.join(config.label_columns)}"
         )
-    return Record(f"{prefix}/{sample.key}", parts[images[0]], captions, path, where), ""
+    boxes: tuple[Box, ...] = ()
+    if config.boxes and not (boxes := boxes_of(about)):
+        return BadRecord(where, "no box: its json has neither ref_exps nor noun_chunks with one")
+    return Record(f"{prefix}/{sample.key}", parts[images[0]], captions, path, where, boxes), ""

@@ -1,9 +1,10 @@
 """One record of a data set (a picture, texts, a label path), and the whole set decoded."""
 
 import io
+import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +25,19 @@ class BadImage(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Box:
+    """A part of a picture and its words.
+
+    Args:
+        text: what is to be seen in it.
+        corners: left, top, right, bottom, as shares of the picture's width and height.
+    """
+
+    text: str
+    corners: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """One sample as a reader yields it, not yet decoded.
 
@@ -33,6 +47,7 @@ class Record:
         texts: captions, the most specific first.
         path: label path, the most general first, such as (group, subgroup, name).
         source: where it comes from: "train.csv row 12", or the rendition ("noto").
+        boxes: parts of the picture with words of their own.
     """
 
     id: str
@@ -40,6 +55,7 @@ class Record:
     texts: tuple[str, ...]
     path: tuple[str, ...] = ()
     source: str = ""
+    boxes: tuple[Box, ...] = ()
 
     @property
     def where(self) -> str:
@@ -63,9 +79,9 @@ class BadRecord:
 
 
 def decode_image(
-    data: bytes | Path, size: int, fit: Fit = LETTERBOX
+    data: bytes | Path, size: int, fit: Fit = LETTERBOX, box: Box | None = None
 ) -> UInt8[Tensor, "4 {size} {size}"]:
-    """Decode a picture to RGBA in [0, 255], made square by `fit`.
+    """Decode a picture, or the part of it in `box`, to RGBA in [0, 255], made square by `fit`.
 
     The EXIF orientation is applied; of an animation the first frame is taken.
 
@@ -91,12 +107,13 @@ def decode_image(
                 width, height = image.size
                 if width * height > MAX_PIXELS:
                     raise BadImage(_too_large(f"{width} x {height}"))
-                if fit.kind == "letterbox":
+                if fit.kind == "letterbox" and box is None:
                     # JPEG only: decodes a fraction of the pixels, at least twice what is needed.
                     # Published models are measured on pictures scaled in one step.
                     image.draft(None, (2 * size, 2 * size))
                 image.load()
-                square = fit(_to_rgba(ImageOps.exif_transpose(image)), size)
+                upright = ImageOps.exif_transpose(image)
+                square = fit(_to_rgba(upright if box is None else _cut(upright, box)), size)
                 return torch.from_numpy(np.array(square).transpose(2, 0, 1).copy())
     except BadImage:
         raise
@@ -125,13 +142,25 @@ def _to_rgba(image):  # type: ignore[no-untyped-def]  # PIL is imported where it
     return image if image.mode == "RGBA" else image.convert("RGBA")
 
 
+def _cut(image, box: Box):  # type: ignore[no-untyped-def]
+    """The pixels that a box touches, at least one."""
+    width, height = image.size
+    left, top, right, bottom = box.corners
+    x, y = min(int(left * width), width - 1), min(int(top * height), height - 1)
+    return image.crop(
+        (x, y, max(x + 1, math.ceil(right * width)), max(y + 1, math.ceil(bottom * height)))
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class Corpus:
     """A data set decoded into memory; row i of every field belongs to one record.
 
     Args:
         images: RGBA in [0, 255]; opaque pictures have alpha 255.
-        ids, texts, paths, sources: as in Record.
+        ids, texts, paths, sources, boxes: as in Record.
+        crops: RGBA of the boxes of each record (k, 4, s, s), cut from the picture as it came;
+            boxes and crops are empty where the data have none.
     """
 
     images: UInt8[Tensor, "n 4 s s"]
@@ -139,6 +168,8 @@ class Corpus:
     texts: list[tuple[str, ...]]
     paths: list[tuple[str, ...]]
     sources: list[str]
+    boxes: list[tuple[Box, ...]] = field(default_factory=list)
+    crops: list[Tensor] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         n = self.images.shape[0]
@@ -148,6 +179,10 @@ class Corpus:
                     f"Corpus: one entry a picture, got {n} images and "
                     f"{len(getattr(self, name))} {name}"
                 )
+        if [len(b) for b in self.boxes] != [len(c) for c in self.crops] or (
+            self.boxes and len(self.boxes) != n
+        ):
+            raise ValueError(f"Corpus: one crop a box, for each of {n} pictures or for none")
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -176,6 +211,8 @@ class Corpus:
             texts=[self.texts[i] for i in rows],
             paths=[self.paths[i] for i in rows],
             sources=[self.sources[i] for i in rows],
+            boxes=[self.boxes[i] for i in rows] if self.boxes else [],
+            crops=[self.crops[i] for i in rows] if self.boxes else [],
         )
 
     @staticmethod
@@ -198,13 +235,17 @@ class Corpus:
             RequestError: a record is bad and `on_bad` is "raise".
         """
         images: list[Tensor] = []
+        crops: list[Tensor] = []
         good: list[Record] = []
         bad: list[BadRecord] = []
         for count, record in enumerate(records, 1):
             problem = record if isinstance(record, BadRecord) else None
             if isinstance(record, Record):
                 try:
-                    images.append(decode_image(record.image, size, fit))
+                    image = decode_image(record.image, size, fit)
+                    cut = [decode_image(record.image, size, fit, box) for box in record.boxes]
+                    images.append(image)
+                    crops.append(torch.stack(cut) if cut else image.new_empty(0, 4, size, size))
                     good.append(record)
                 except BadImage as error:
                     problem = BadRecord(record.where, str(error))
@@ -225,5 +266,7 @@ class Corpus:
             texts=[r.texts for r in good],
             paths=[r.path for r in good],
             sources=[r.source for r in good],
+            boxes=[r.boxes for r in good] if any(r.boxes for r in good) else [],
+            crops=crops if any(r.boxes for r in good) else [],
         )
         return corpus, bad

@@ -17,6 +17,7 @@ from geomclip.data.order import LaneOrder, Mixture
 from geomclip.data.record import BadRecord
 from geomclip.data.shards import JoinedShards, ShardSource
 from geomclip.data.stream import ALL, Batch, Share
+from geomclip.data.views import Views
 from geomclip.errors import GeomclipError, RequestError
 from geomclip.train.config import TrainConfig
 
@@ -88,8 +89,8 @@ class ShardedStream:
                     seed=(config.seed, k), resample=data.resample,
                 )
             )  # fmt: skip
-        self.captions = CaptionMix(config.captions, splits.templates, splits.keywords)
-        self.tokenizer = tokenizer
+        captions = CaptionMix(config.captions, splits.templates, splits.keywords)
+        self.views = Views(config, captions, tokenizer)
         self.lanes = range(rows.start // each, rows.stop // each)
         self.workers = min(_workers(data.workers, share), len(self.lanes))
         self.position = 0
@@ -123,9 +124,9 @@ class ShardedStream:
         self.drawn += self.mixture.count(self.mixture.draw(self.position))
         self.position += 1
         batches = [part.batch for part in parts if part.batch is not None]
-        names = ("pixels", "ids", "index")
-        tensors = {n: torch.cat([getattr(b, n) for b in batches]) for n in names}
-        return Batch(**tensors, paths=[path for b in batches for path in b.paths])
+        inputs = {n: torch.cat([b.inputs[n] for b in batches]) for n in batches[0].inputs}
+        index = torch.cat([b.index for b in batches])
+        return Batch(inputs, index, [path for b in batches for path in b.paths])
 
     def state_dict(self) -> dict[str, Any]:
         """Position, records taken by each lane from each source, and what they were counted in."""
@@ -159,7 +160,7 @@ class ShardedStream:
 
     def _start(self) -> Iterator[Part]:
         dataset = LaneBatches(
-            self.sources, self.orders, self.mixture, self.config, self.captions, self.tokenizer,
+            self.sources, self.orders, self.mixture, self.config, self.views,
             lanes=self.lanes, position=self.position, drawn=self.drawn,
         )  # fmt: skip
         if not self.workers:

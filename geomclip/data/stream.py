@@ -8,23 +8,27 @@ on with another number of processes, and the state of one process is the state o
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from geomclip.errors import RequestError
 from geomclip.train.config import TrainConfig
 
 if TYPE_CHECKING:
+    from geomclip.data.record import Corpus
     from geomclip.data.splits import Splits
     from geomclip.data.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Pairs of pixels and token ids, which records of the data they are, and their label paths."""
+    """Inputs of the encoders, which records of the data they are, and their label paths.
 
-    pixels: Float[Tensor, "n 3 s s"]
-    ids: Int[Tensor, "n l"]
+    Args:
+        inputs: by modality: pixels (n, 3, s, s) in [0, 1], token ids (n, l) or numbers of items.
+    """
+
+    inputs: dict[str, Tensor]
     index: Int[Tensor, "n"]
     paths: list[tuple[str, ...]]
 
@@ -92,18 +96,35 @@ def open_stream(
     """
     from geomclip.data.batches import Batches
     from geomclip.data.sharded import ShardedStream
-    from geomclip.train.overfit import overfit_pairs
 
-    if config.overfit:
-        pairs = overfit_pairs(splits.train, config.overfit)
-        return Batches(pairs, config, tokenizer, templates=(), share=share)
-    if splits.streamed:
+    if splits.streamed and not config.overfit:
         return ShardedStream(config, splits, tokenizer, share=share)
     return Batches(
-        splits.train,
+        in_memory(config, splits),
         config,
         tokenizer,
-        templates=splits.templates,
-        keywords=splits.keywords,
+        templates=() if config.overfit else splits.templates,
+        keywords=splits.keywords or config.overfit > 0,
         share=share,
     )
+
+
+def in_memory(config: TrainConfig, splits: "Splits") -> "Corpus":
+    """The records that a run trains on, of streamed data a sample: under `overfit` those alone."""
+    from geomclip.train.overfit import overfit_pairs
+
+    return overfit_pairs(splits.train, config.overfit) if config.overfit else splits.train
+
+
+def item_names(config: TrainConfig, splits: "Splits") -> list[str]:
+    """The ids of the items that a run trains on by their numbers, which tables are indexed with.
+
+    Raises RequestError for streamed data, whose items have no numbers.
+    """
+    if splits.streamed and not config.overfit:
+        raise RequestError(
+            f"{splits.name} is streamed, and a modality reads the number of an item, which only "
+            "data in memory have",
+            "Leave the modality out, or give --data.stream never.",
+        )
+    return list(dict.fromkeys(in_memory(config, splits).ids))

@@ -11,7 +11,12 @@ from geomclip.losses.entailment import (
     warmup_weight,
 )
 from geomclip.losses.gram import gram_loss, gram_volumes
-from geomclip.losses.hycoclip import BoxLosses, hycoclip_losses
+from geomclip.losses.hycoclip import (
+    BoxLosses,
+    box_contrastive,
+    box_entailment,
+    hycoclip_losses,
+)
 from geomclip.losses.individual import IndividualTemperatures
 from geomclip.losses.info_nce import info_nce, info_nce_from_logits
 from geomclip.losses.one_way import one_way_info_nce
@@ -29,6 +34,8 @@ __all__ = [
     "SigmoidBias",
     "alignment_loss",
     "angle_loss",
+    "box_contrastive",
+    "box_entailment",
     "chain_entailment_loss",
     "chain_links",
     "cone_statistics",

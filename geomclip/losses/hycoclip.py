@@ -53,11 +53,47 @@ def hycoclip_losses(
         ValueError: the four are not the same number of points, or none; as `entailment_loss`.
         NotImplementedError: the manifold has no cones.
     """
-    contrastive = (
+    contrastive = box_contrastive(geometry, image, text, box_image, box_text)
+    entailment = box_entailment(
+        geometry,
+        image,
+        text,
+        box_image,
+        box_text,
+        min_radius=min_radius,
+        inter_aperture=inter_aperture,
+        intra_aperture=intra_aperture,
+    )
+    return BoxLosses(contrastive, entailment)
+
+
+def box_contrastive(
+    geometry: Geometry,
+    image: Float[Tensor, "n d"],
+    text: Float[Tensor, "n d"],
+    box_image: Float[Tensor, "n d"],
+    box_text: Float[Tensor, "n d"],
+) -> Float[Tensor, ""]:
+    """The contrastive half of `hycoclip_losses`, nats; log n where all points are equal."""
+    return (
         2 * info_nce(geometry, image, text)
         + one_way_info_nce(geometry, box_image, text)
         + one_way_info_nce(geometry, box_text, image)
     ) / 4
+
+
+def box_entailment(
+    geometry: Geometry,
+    image: Float[Tensor, "n d"],
+    text: Float[Tensor, "n d"],
+    box_image: Float[Tensor, "n d"],
+    box_text: Float[Tensor, "n d"],
+    *,
+    min_radius: float = 0.1,
+    inter_aperture: float = INTER_APERTURE,
+    intra_aperture: float = INTRA_APERTURE,
+) -> Float[Tensor, ""]:
+    """The entailment half of `hycoclip_losses`, radians, without its weight."""
     links = [
         (text, image, inter_aperture),
         (box_text, box_image, inter_aperture),
@@ -68,4 +104,4 @@ def hycoclip_losses(
         entailment_loss(geometry.manifold, parent, child, min_radius, aperture_scale=scale)
         for parent, child, scale in links
     ]
-    return BoxLosses(contrastive, (cones[0] + cones[1] + cones[2] + cones[3]) / 2)
+    return (cones[0] + cones[1] + cones[2] + cones[3]) / 2

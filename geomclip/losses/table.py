@@ -5,10 +5,11 @@ A new loss is a file, a row here, and a page docs/losses/NAME.md (tested). What 
 """
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -18,7 +19,7 @@ from geomclip.losses.bias import SigmoidBias
 from geomclip.losses.chains import chain_entailment_loss
 from geomclip.losses.entailment import entailment_loss
 from geomclip.losses.gram import gram_loss
-from geomclip.losses.hycoclip import hycoclip_losses
+from geomclip.losses.hycoclip import box_contrastive, hycoclip_losses
 from geomclip.losses.individual import IndividualTemperatures
 from geomclip.losses.info_nce import info_nce
 from geomclip.losses.pmrl import pmrl_losses
@@ -26,19 +27,23 @@ from geomclip.losses.sigmoid import initial_bias, sigmoid_loss
 from geomclip.losses.state import LossState
 from geomclip.losses.supcon import supcon_loss
 from geomclip.losses.uniformity import alignment_loss, cross_uniformity_loss, uniformity_loss
+from geomclip.precision import widen
 from geomclip.train.loss_config import LossConfig
+from geomclip.train.modality_config import Pair, Roles
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What a loss sees of a batch of n pairs: points, and what is known of the pictures."""
+    """What a loss sees of a batch of n records, and what is known of them."""
 
-    image: Float[Tensor, "n d"]
-    text: Float[Tensor, "n d"]
+    points: Mapping[str, Float[Tensor, "n d"]]
+    """By modality."""
+    features: Mapping[str, Float[Tensor, "n d"]] = field(default_factory=dict)
+    """Raw, by modality: for losses that are defined on directions; of a table its points."""
     ids: Int[Tensor, "n"] | None = None
-    """Which item of the data each pair is."""
+    """Which item of the data each record is."""
     labels: Int[Tensor, "n l"] | None = None
-    """Label of each picture at each level of its path, the most general first; -1 after its end."""
+    """Label of each record at each level of its path, the most general first; -1 after its end."""
     nodes: Float[Tensor, "m d"] | None = None
     """Points of the texts of the labels in the batch."""
     chains: Int[Tensor, "n l"] | None = None
@@ -52,10 +57,24 @@ class Call:
     geometry: Geometry
     sample: Sample
     options: LossConfig
+    roles: Roles
     min_radius: float
     """K of the cones at this step."""
     state: LossState | None
     """What the row's `state` made."""
+
+    def over(self, pairs: Sequence[Pair], loss: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """The mean over pairs of modalities of a loss of their points."""
+        return mean([loss(self.sample.points[a], self.sample.points[b]) for a, b in pairs])
+
+    def over_pairs(self, loss: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """The mean over the contrasted pairs."""
+        return self.over(self.roles.pairs, loss)
+
+
+def mean(terms: Sequence[Tensor]) -> Tensor:
+    """Of 0-dim tensors, at least one."""
+    return terms[0] if len(terms) == 1 else torch.stack(list(terms)).mean()
 
 
 @dataclass(frozen=True)
@@ -67,23 +86,26 @@ class Loss:
     page: str
     """docs/losses/PAGE.md."""
     needs: tuple[str, ...] = ()
-    """What it asks for beyond pairs: fields of `Sample`, "boxes", "third modality"."""
+    """What it asks for beyond points: fields of `Sample`, "boxes", "third modality"."""
     cones: bool = False
     """Whether the geometry must have cones."""
     contrastive: bool = False
     """Whether a run may minimise it alone; the others are added to one that it may."""
     term: Callable[[Call], Tensor] | None = None
-    """Its value in the trainer; None where the trainer has not what it needs."""
+    """Its value in the trainer; None where the trainer does not offer it."""
     state: Callable[[LossConfig, Geometry, int, int], LossState] | None = None
     """What it learns of its own: of options, geometry, pairs a batch and items of the data."""
-    chance: Callable[[int, LossState | None], float] = lambda pairs, state: math.log(pairs)
-    """Of contrastive rows: the loss of a model that tells nothing from anything."""
+    chance: Callable[[LossConfig, Roles, int, LossState | None], float] = (
+        lambda options, roles, pairs, state: math.log(pairs)
+    )
+    """Of contrastive rows: the loss of a model that tells nothing from anything, of options, roles,
+    pairs a batch and the state."""
 
 
 def _sigmoid(call: Call) -> Tensor:
     assert isinstance(call.state, SigmoidBias)
     bias = call.state(call.geometry)
-    return sigmoid_loss(call.geometry, call.sample.image, call.sample.text, bias)
+    return call.over_pairs(lambda x, y: sigmoid_loss(call.geometry, x, y, bias))
 
 
 def _bias(options: LossConfig, geometry: Geometry, pairs: int, items: int) -> LossState:
@@ -91,7 +113,9 @@ def _bias(options: LossConfig, geometry: Geometry, pairs: int, items: int) -> Lo
     return SigmoidBias(start, geometry, form=options.bias_form)
 
 
-def _sigmoid_chance(pairs: int, state: LossState | None) -> float:
+def _sigmoid_chance(
+    options: LossConfig, roles: Roles, pairs: int, state: LossState | None
+) -> float:
     """Every pair answered with its share of yes, 1/n."""
     n = pairs
     return math.log(n) + (n - 1) * math.log(n / (n - 1)) if n > 1 else 0.0
@@ -101,12 +125,13 @@ def _supcon(call: Call) -> Tensor:
     sample, weights = call.sample, call.options.levels
     assert sample.labels is not None
     labels = sample.labels[:, : len(weights)]
-    return supcon_loss(call.geometry, sample.image, labels, sample.text, weights=weights)
+    return call.over_pairs(lambda x, y: supcon_loss(call.geometry, x, labels, y, weights=weights))
 
 
 def _individual(call: Call) -> Tensor:
-    assert call.state is not None
-    return call.state(call.geometry, call.sample.image, call.sample.text, call.sample.ids)
+    state, ids = call.state, call.sample.ids
+    assert state is not None
+    return call.over_pairs(lambda x, y: state(call.geometry, x, y, ids))
 
 
 def _temperatures(options: LossConfig, geometry: Geometry, pairs: int, items: int) -> LossState:
@@ -122,30 +147,35 @@ def _temperatures(options: LossConfig, geometry: Geometry, pairs: int, items: in
     )
 
 
-def _individual_chance(pairs: int, state: LossState | None) -> float:
+def _individual_chance(
+    options: LossConfig, roles: Roles, pairs: int, state: LossState | None
+) -> float:
     """All scores equal: rho times the temperatures of both sides."""
     assert isinstance(state, IndividualTemperatures)
     return state.rho * state.temperature.mean(1).sum().item()
 
 
 def _alignment(call: Call) -> Tensor:
-    sample, metric = call.sample, call.options.metric
-    return alignment_loss(call.geometry.manifold, sample.image, sample.text, metric=metric)
+    manifold, metric = call.geometry.manifold, call.options.metric
+    return call.over_pairs(lambda x, y: alignment_loss(manifold, x, y, metric=metric))
 
 
 def _uniformity(call: Call) -> Tensor:
-    options: dict[str, Any] = {"spread": call.options.spread, "metric": call.options.metric}
-    image = uniformity_loss(call.geometry.manifold, call.sample.image, **options)
-    return (image + uniformity_loss(call.geometry.manifold, call.sample.text, **options)) / 2
+    manifold, options = call.geometry.manifold, call.options
+    spread, metric = options.spread, options.metric
+    return mean(
+        [
+            uniformity_loss(manifold, call.sample.points[name], spread=spread, metric=metric)
+            for name in call.roles.contrasted
+        ]
+    )
 
 
 def _cross_uniformity(call: Call) -> Tensor:
-    return cross_uniformity_loss(
-        call.geometry.manifold,
-        call.sample.image,
-        call.sample.text,
-        spread=call.options.spread,
-        metric=call.options.metric,
+    manifold, options = call.geometry.manifold, call.options
+    spread, metric = options.spread, options.metric
+    return call.over_pairs(
+        lambda x, y: cross_uniformity_loss(manifold, x, y, spread=spread, metric=metric)
     )
 
 
@@ -156,10 +186,40 @@ def _chains(call: Call) -> Tensor:
         call.geometry.manifold,
         sample.nodes,
         sample.chains,
-        sample.image,
+        sample.points[call.roles.image],
         min_radius=call.min_radius,
         links=call.options.links,
     )
+
+
+def _gram(call: Call) -> Tensor:
+    features, names = call.sample.features, call.roles.contrasted
+    anchor = call.options.anchor or call.roles.text or names[0]
+    others = [features[name] for name in names if name != anchor]
+    temperature = (-widen(call.geometry.logit_scale, "logit_scale")).exp()
+    return gram_loss(features[anchor], others, temperature)
+
+
+def _pmrl(call: Call) -> Tensor:
+    features = [call.sample.features[name] for name in call.roles.contrasted]
+    temperature = (-widen(call.geometry.logit_scale, "logit_scale")).exp()
+    found = pmrl_losses(
+        features, tau_alignment=call.options.tau_alignment, tau_separation=temperature
+    )
+    return found.alignment + found.separation
+
+
+def _pmrl_chance(options: LossConfig, roles: Roles, pairs: int, state: LossState | None) -> float:
+    """All directions equal: the leading value sqrt(k) beside k - 1 of 0, and n equal rows."""
+    k = len(roles.contrasted)
+    alignment = math.log1p((k - 1) * math.exp(-math.sqrt(k) / options.tau_alignment))
+    return alignment + math.log(pairs)
+
+
+def _hycoclip(call: Call) -> Tensor:
+    points, roles = call.sample.points, call.roles
+    names = (roles.image, roles.text, roles.box, roles.phrase)
+    return box_contrastive(call.geometry, *(points[name] for name in names))
 
 
 LOSSES: Mapping[str, Loss] = {
@@ -167,7 +227,7 @@ LOSSES: Mapping[str, Loss] = {
         info_nce,
         "info_nce",
         contrastive=True,
-        term=lambda call: info_nce(call.geometry, call.sample.image, call.sample.text),
+        term=lambda call: call.over_pairs(lambda x, y: info_nce(call.geometry, x, y)),
     ),
     "sigmoid": Loss(
         sigmoid_loss,
@@ -192,7 +252,9 @@ LOSSES: Mapping[str, Loss] = {
         "angle",
         cones=True,
         contrastive=True,
-        term=lambda call: angle_loss(call.geometry, call.sample.text, call.sample.image),
+        term=lambda call: call.over(
+            call.roles.links, lambda parent, child: angle_loss(call.geometry, parent, child)
+        ),
     ),
     "alignment": Loss(alignment_loss, "uniformity", term=_alignment),
     "uniformity": Loss(uniformity_loss, "uniformity", term=_uniformity),
@@ -201,12 +263,24 @@ LOSSES: Mapping[str, Loss] = {
         entailment_loss,
         "entailment",
         cones=True,
-        term=lambda call: entailment_loss(
-            call.geometry.manifold, call.sample.text, call.sample.image, call.min_radius
+        term=lambda call: call.over(
+            call.roles.links,
+            lambda parent, child: entailment_loss(
+                call.geometry.manifold, parent, child, call.min_radius
+            ),
         ),
     ),
     "chains": Loss(chain_entailment_loss, "chains", ("nodes", "chains"), cones=True, term=_chains),
-    "hycoclip": Loss(hycoclip_losses, "hycoclip", ("boxes",), cones=True),
-    "gram": Loss(gram_loss, "gram", ("third modality",)),
-    "pmrl": Loss(pmrl_losses, "pmrl", ("third modality",)),
+    "hycoclip": Loss(
+        hycoclip_losses, "hycoclip", ("boxes",), cones=True, contrastive=True, term=_hycoclip
+    ),
+    "gram": Loss(gram_loss, "gram", ("features", "third modality"), contrastive=True, term=_gram),
+    "pmrl": Loss(
+        pmrl_losses,
+        "pmrl",
+        ("features", "third modality"),
+        contrastive=True,
+        term=_pmrl,
+        chance=_pmrl_chance,
+    ),
 }

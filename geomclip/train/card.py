@@ -5,6 +5,7 @@ from typing import Any
 
 from geomclip import __version__
 from geomclip.train.config import LossConfig, TrainConfig
+from geomclip.train.modality_config import IMAGE_TEXT
 
 _CARD = """\
 ---
@@ -14,7 +15,7 @@ tags: [contrastive-learning, image-text, {geometry}]
 
 # {geometry}, trained on {data}
 
-An image tower and a text tower trained with {loss} in the geometry `{geometry}`,
+{encoders} trained with {loss} in the geometry `{geometry}`,
 {parameters:,} parameters, embeddings of dimension {dim}. Written by geomclip {version}.
 
 ## Data
@@ -46,9 +47,9 @@ on this folder.
 import geomclip
 
 model = geomclip.load("{folder}")
-points = model.encode_text(["a cat", "an animal"])  # on model.geometry.manifold
+{example}
 ```
-
+{reading}
 Pictures go in as float tensors (n, 3, {side}, {side}) with values in [0, 1], on white where
 they are transparent.
 """
@@ -83,12 +84,16 @@ def model_card(
         f"contrastive loss, {unit}": f"{last['contrastive']:.3f} (chance {last['chance']:.3f})",
         "temperature factor exp(logit_scale)": f"{math.exp(last['logit_scale']):.3g}",
         **{name: f"{last[name]:.3g}" for name in last if name == "c" or name.startswith("alpha_")},
+        **_root(summary["root"]),
         **{f"{name} at its bound": side for name, side in last["at_bound"].items()},
         "seconds": f"{summary['seconds']:.0f} ({summary['cpu_seconds']:.0f} CPU seconds)",
     }
     return _CARD.format(
         geometry=config.geometry,
         loss=_loss(config.loss),
+        encoders=_encoders(config),
+        example=_example(config),
+        reading=_reading(config),
         data=data,
         parameters=parameters,
         dim=config.model.embed_dim,
@@ -105,6 +110,9 @@ def model_card(
 def _loss(loss: LossConfig) -> str:
     """The losses in words, with the weights of what is added."""
     names = {
+        "hycoclip": "HyCoCLIP's contrast of pictures, boxes and their words",
+        "gram": "InfoNCE over volumes (GRAM)",
+        "pmrl": "leading singular values (PMRL)",
         "info_nce": "symmetric InfoNCE",
         "sigmoid": f"the sigmoid loss ({loss.bias_form} bias)",
         "supcon": "the supervised contrastive loss over label paths",
@@ -114,6 +122,50 @@ def _loss(loss: LossConfig) -> str:
     terms = ("alignment", "uniformity", "cross_uniformity", "chains")
     added = [f"{getattr(loss, t):g} {t}" for t in terms if getattr(loss, t) > 0]
     return " + ".join([names[loss.contrastive], *added])
+
+
+def _root(root: dict[str, int]) -> dict[str, str]:
+    """What the root is the mean of, where it is one."""
+    if not root:
+        return {}
+    records, of = root["records"], root["of"]
+    whole = f"all {of:,}" if records == of else f"{records:,} of {of:,}"
+    return {"records that the root is the mean of": whole}
+
+
+def _encoders(config: TrainConfig) -> str:
+    """The encoders in words."""
+    if config.modalities == IMAGE_TEXT:
+        return "An image tower and a text tower"
+    words = {"pixels": "image tower", "tokens": "text tower", "rows": "table of points"}
+    names = [
+        f"{name} ({'own encoder' if ':' in m.encoder else words[m.kind]})"
+        for name, m in config.modalities.items()
+        if not m.shares
+    ]
+    return f"Encoders of {', '.join(names)},"
+
+
+def _reading(config: TrainConfig) -> str:
+    """What each modality reads, where there are others than image and text."""
+    if config.modalities == IMAGE_TEXT:
+        return ""
+    rows = [
+        f"| `{name}` | {m.reads} | {m.shares or name} |" for name, m in config.modalities.items()
+    ]
+    return "\n".join(["", "| modality | reads | encoder |", "|---|---|---|", *rows, ""])
+
+
+def _example(config: TrainConfig) -> str:
+    """A line that embeds something."""
+    for name, modality in config.modalities.items():
+        if modality.kind == "tokens":
+            call = "encode_text(" if config.modalities == IMAGE_TEXT else "encode("
+            end = "" if config.modalities == IMAGE_TEXT else f', "{name}"'
+            return (
+                f'points = model.{call}["a cat", "an animal"]{end})  # on model.geometry.manifold'
+            )
+    return "points = model.encode(inputs, modality)  # on model.geometry.manifold"
 
 
 def _rows(values: dict[str, str]) -> str:

@@ -42,6 +42,8 @@ class Progress:
     """What the losses have learned of their own: `Criterion.state_dict`."""
     streaks: dict[str, int] = field(default_factory=dict)
     """For how many steps something has stood still: `Streaks`."""
+    root: dict[str, int] = field(default_factory=dict)
+    """What the root is the mean of: `Rooted`; empty where it is the origin."""
 
 
 def checkpoints(run: Path) -> list[Path]:
@@ -77,6 +79,7 @@ def save_checkpoint(
             "data": progress.data,
             "losses": progress.losses,
             "streaks": progress.streaks,
+            "root": progress.root,
         }
         buffer = io.BytesIO()
         torch.save(state, buffer)

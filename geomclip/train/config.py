@@ -2,12 +2,10 @@
 
 import dataclasses
 import tomllib
-import types
-import typing
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 import tomli_w
 
@@ -16,8 +14,14 @@ from geomclip.errors import RequestError
 from geomclip.names import CANONICAL, CHOICES, canonical, family, has_cones, known
 from geomclip.train.layers import read_layers
 from geomclip.train.loss_config import LossConfig
-
-T = TypeVar("T")
+from geomclip.train.modality_config import (
+    IMAGE_TEXT,
+    ModalityConfig,
+    Roles,
+    box_roles,
+    check_boxes,
+)
+from geomclip.train.overlay import prune, update
 
 # 256 bytes, 256 bytes at the end of a word, start and end of text: CLIP's layout.
 MIN_VOCAB_SIZE = 514
@@ -150,6 +154,14 @@ class TrainConfig:
     captions: CaptionConfig = field(default_factory=CaptionConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    modalities: dict[str, ModalityConfig] = field(default_factory=lambda: dict(IMAGE_TEXT))
+    """The modalities by name. Tables [modalities.NAME] in a TOML file take the place of image and
+    text."""
+    contrast: tuple[str, ...] = ()
+    """Pairs of modalities to contrast, each A:B; all pairs when empty."""
+    entails: tuple[str, ...] = ()
+    """Pairs PARENT:CHILD for the entailment loss; when empty the texts of the contrasted pairs
+    entail their pictures."""
     seed: int = 0
     """Seed of weights, data order, captions and augmentation."""
     steps: int = 1000
@@ -285,11 +297,30 @@ class TrainConfig:
             cones=has_cones(self.geometry),
             sphere=family(self.geometry) in ("clip", "elliptic"),
         )
+        self.loss.check_roles(self.roles)
+        check_boxes(self.modalities, boxes=self.data.boxes)
         if self.entailment > 0 and not has_cones(self.geometry):
             raise RequestError(
                 f"entailment {self.entailment}: {self.geometry} has no entailment cones",
                 "Use --entailment 0, or a Euclidean or hyperbolic geometry.",
             )
+        if self.entailment > 0 and not self.roles.links:
+            raise RequestError(
+                f"entailment {self.entailment}: no text is contrasted with a picture",
+                "Say what entails what: --entails PARENT:CHILD.",
+            )
+
+    @property
+    def reads_items(self) -> bool:
+        """Whether a modality reads the number of an item."""
+        return any(m.reads == "item" for m in self.modalities.values())
+
+    @property
+    def roles(self) -> Roles:
+        """Which modalities meet in the losses. Raises RequestError as `Roles.of`."""
+        if self.loss.contrastive == "hycoclip":
+            return box_roles(self.modalities, self.contrast, self.entails)
+        return Roles.of(self.modalities, self.contrast, self.entails)
 
     @property
     def trackers(self) -> tuple[str, ...]:
@@ -315,7 +346,7 @@ class TrainConfig:
 
 def to_toml(config: TrainConfig) -> str:
     """The configuration as TOML; values that are None are left out (they mean the default)."""
-    return tomli_w.dumps(_prune(dataclasses.asdict(config)))
+    return tomli_w.dumps(prune(dataclasses.asdict(config)))
 
 
 def from_toml(path: Path, base: TrainConfig | None = None) -> TrainConfig:
@@ -327,28 +358,6 @@ def from_toml(path: Path, base: TrainConfig | None = None) -> TrainConfig:
     for file, values in read_layers(path).files:
         config = update(config, values, where=str(file))
     return config
-
-
-def update(config: T, values: dict[str, Any], where: str = "configuration") -> T:
-    """A copy of a (nested) configuration dataclass with `values` laid over it, types checked."""
-    hints = typing.get_type_hints(type(config))
-    known = {f.name for f in dataclasses.fields(config)}  # type: ignore[arg-type]
-    changes: dict[str, Any] = {}
-    for key, value in values.items():
-        if key not in known:
-            raise RequestError(
-                f'{where}: there is no setting "{key}"', f"Known: {', '.join(sorted(known))}."
-            )
-        old = getattr(config, key)
-        if dataclasses.is_dataclass(old):
-            if not isinstance(value, dict):
-                raise RequestError(f"{where}: {key} is a table, got {value!r}", f"Write [{key}].")
-            changes[key] = update(old, value, f"{where}: [{key}]")
-        elif isinstance(old, dict):
-            changes[key] = old | _cast(hints[key], value, f"{where}: {key}")
-        else:
-            changes[key] = _cast(hints[key], value, f"{where}: {key}")
-    return dataclasses.replace(config, **changes)  # type: ignore[type-var]
 
 
 def recipe(geometry: str, *, entailment: float = 0.0) -> TrainConfig:
@@ -369,43 +378,8 @@ def recipe(geometry: str, *, entailment: float = 0.0) -> TrainConfig:
     return dataclasses.replace(config, entailment=entailment)
 
 
-def _prune(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _prune(v) for k, v in value.items() if v is not None}
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _cast(hint: Any, value: Any, where: str) -> Any:
-    """`value` as the type of the field, or RequestError; ints pass as floats, lists as tuples."""
-    origin = typing.get_origin(hint)
-    if origin in (typing.Union, types.UnionType):
-        return _cast(next(a for a in typing.get_args(hint) if a is not type(None)), value, where)
-    if origin is Literal:
-        if value not in typing.get_args(hint):
-            choices = ", ".join(map(str, typing.get_args(hint)))
-            raise RequestError(f"{where} is {value!r}", f"One of {choices}.")
-        return value
-    if origin is tuple:
-        args = typing.get_args(hint)
-        fixed = Ellipsis not in args
-        if not isinstance(value, list | tuple) or (fixed and len(value) != len(args)):
-            raise RequestError(
-                f"{where} is {value!r}", f"Give a list of {len(args) if fixed else 'any'} values."
-            )
-        return tuple(_cast(args[i] if fixed else args[0], v, where) for i, v in enumerate(value))
-    if origin is dict:
-        if not isinstance(value, dict):
-            raise RequestError(f"{where} is a table, got {value!r}", "Write NAME = VALUE below it.")
-        item = typing.get_args(hint)[1]
-        return {name: _cast(item, v, f"{where}: {name}") for name, v in value.items()}
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if (isinstance(value, bool) and hint is not bool) or not isinstance(value, hint):
-        raise RequestError(f"{where} is {value!r}", f"Give a value of type {hint.__name__}.")
-    return value
-
-
 __all__ = [
     "CANONICAL", "AugmentConfig", "CaptionConfig", "DataConfig", "ImageTowerConfig", "LossConfig",
-    "ModelConfig", "TextTowerConfig", "TrainConfig", "from_toml", "recipe", "to_toml", "update",
+    "ModalityConfig", "ModelConfig", "Roles", "TextTowerConfig", "TrainConfig", "from_toml",
+    "recipe", "to_toml", "update",
 ]  # fmt: skip

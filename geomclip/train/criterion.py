@@ -21,7 +21,7 @@ class Criterion(nn.Module):
 
     def __init__(self, config: TrainConfig, geometry: Geometry, items: int = 0) -> None:
         super().__init__()
-        self.options = config.loss
+        self.options, self.roles = config.loss, config.roles
         self.pairs = config.batch_size
         self.needs = self.needed(config)
         self.weights = _weights(config)
@@ -38,7 +38,7 @@ class Criterion(nn.Module):
 
     @staticmethod
     def needed(config: TrainConfig) -> set[str]:
-        """Fields of `Sample` that a configuration's losses ask for beside points of pairs."""
+        """Fields of `Sample` that a configuration's losses ask for beside points."""
         names = [config.loss.contrastive, *_weights(config)]
         return {need for name in names for need in LOSSES[name].needs}
 
@@ -46,7 +46,8 @@ class Criterion(nn.Module):
         """A row's loss of a sample, 0-dim, without its weight."""
         row: Loss = LOSSES[name]
         assert row.term is not None
-        return row.term(Call(geometry, sample, self.options, min_radius, self._state(name)))
+        state = self._state(name)
+        return row.term(Call(geometry, sample, self.options, self.roles, min_radius, state))
 
     def commit_(self) -> None:
         """Take over what losses keep from batch to batch; call it after the optimizer's step."""
@@ -55,7 +56,8 @@ class Criterion(nn.Module):
 
     def chance(self) -> float:
         """The contrastive loss of a model that tells nothing from anything, for whole batches."""
-        return LOSSES[self.contrastive].chance(self.pairs, self._state(self.contrastive))
+        chance, state = LOSSES[self.contrastive].chance, self._state(self.contrastive)
+        return chance(self.options, self.roles, self.pairs, state)
 
     def scalars(self) -> dict[str, float]:
         """What the losses have learned, for the log."""

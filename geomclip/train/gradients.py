@@ -15,10 +15,11 @@ are the same in 1 and 3. BatchNorm alone makes a difference: its batch is the pa
 import contextlib
 import inspect
 import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -26,17 +27,19 @@ from geomclip.model import ContrastiveModel
 from geomclip.towers.statistics import has_batch_norm, keep_statistics, sync_batch_norm
 from geomclip.train.config import TrainConfig
 from geomclip.train.criterion import Criterion
+from geomclip.train.modality_config import Roles
 from geomclip.train.objective import Objective, Terms
 from geomclip.train.samples import NOTHING, Known
 from geomclip.train.world import World
 
-Features = tuple[Tensor, Tensor]
-
 log = logging.getLogger(__name__)
+
+# Stands for the texts of labels among the modalities; no identifier, so no modality's name.
+LABELS = "[labels]"
 
 
 class Towers(nn.Module):
-    """The encoders of a model alone: raw features of pictures and token ids.
+    """The encoders of a model alone: raw features of what each of them is given, in their order.
 
     What several processes average by themselves (DistributedDataParallel) is inside; the geometry,
     which the loss reads, is not.
@@ -45,14 +48,15 @@ class Towers(nn.Module):
     def __init__(self, model: ContrastiveModel, precision: str) -> None:
         super().__init__()
         self.encoders = model.encoders
-        # Methods, not the model: that would make the geometry's parameters this module's.
-        self.features = model.image_features, model.text_features
+        # A method, not the model: that would make the geometry's parameters this module's.
+        self.features = model.features
         self.bf16 = precision == "bf16"
 
-    def forward(self, pixels: Float[Tensor, "n 3 s s"], ids: Int[Tensor, "k l"]) -> Features:
-        image, text = self.features
-        with torch.autocast(pixels.device.type, torch.bfloat16, enabled=self.bf16):
-            return image(pixels), text(ids)
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        with torch.autocast(inputs[0].device.type, torch.bfloat16, enabled=self.bf16):
+            return tuple(
+                self.features(x, name) for x, name in zip(inputs, self.encoders, strict=True)
+            )
 
 
 class Gradients:
@@ -88,51 +92,52 @@ class Gradients:
         self.towers = Towers(model, config.precision)
         self.parallel: nn.Module = data_parallel(self.towers) if world.size > 1 else self.towers
 
-    def __call__(
-        self,
-        pixels: Float[Tensor, "n 3 s s"],
-        ids: Int[Tensor, "n l"],
-        step: int,
-        known: Known = NOTHING,
-    ) -> Terms:
-        """The loss of this process's pairs at a step, counted from 0; leaves all gradients.
+    def __call__(self, inputs: Mapping[str, Tensor], step: int, known: Known = NOTHING) -> Terms:
+        """The loss of this process's records at a step, counted from 0; leaves all gradients.
 
         Args:
-            known: what losses ask about the pictures, on the world's device.
+            inputs: by modality, as `Batch.inputs`.
+            known: what losses ask about the records, on the world's device.
 
-        Raises ValueError where the model refuses the pairs; gradients are then undefined.
+        Raises ValueError where the model refuses the records; gradients are then undefined.
         """
-        pixels, ids = pixels.to(self.world.device), ids.to(self.world.device)
-        if known.tokens is not None:  # labels are texts too, after those of the pairs
-            ids = torch.cat([ids, known.tokens])
+        layout = Layout.of(self.objective.roles, inputs, known)
+        here = {name: x.to(self.world.device) for name, x in inputs.items()}
+        given = layout.by_encoder(here, known.tokens, list(self.towers.encoders))
         for parameter in self.parameters:  # zero_grad walks all modules for them
             parameter.grad = None
         if self.config.accumulate == 1:
-            image, text = self.parallel(pixels, ids)
-            terms = self.objective(image, text, step, known)
+            terms = self._terms(self.parallel(*given), layout, step, known)
             terms.loss.backward()
         else:
-            terms = self._cached(pixels, ids, step, known)
+            terms = self._cached(given, layout, step, known)
         # The towers' gradients are averaged already, as they came.
         scalars = [*self.model.geometry.parameters(), *self.criterion.parameters()]
         self.world.average_(p.grad for p in scalars if p.grad is not None)
         return terms
 
-    def _cached(self, pixels: Tensor, ids: Tensor, step: int, known: Known) -> Terms:
+    def _terms(
+        self, features: Sequence[Tensor], layout: "Layout", step: int, known: Known
+    ) -> Terms:
+        found = layout.by_modality(dict(zip(self.towers.encoders, features, strict=True)))
+        labels = found.pop(LABELS, None)
+        return self.objective(found, step, known, labels)
+
+    def _cached(self, given: list[Tensor], layout: "Layout", step: int, known: Known) -> Terms:
         k = self.config.accumulate
-        parts = list(zip(pixels.tensor_split(k), ids.tensor_split(k), strict=True))
+        parts = list(zip(*(x.tensor_split(k) for x in given), strict=True))
         generators, found = [], []
         with torch.no_grad(), keep_statistics(self.towers):
             for part in parts:
-                generators.append(random_state(pixels.device))
+                generators.append(random_state(given[0].device))
                 found.append(self.towers(*part))
         cached = [torch.cat(features).requires_grad_() for features in zip(*found, strict=True)]
         del found
-        terms = self.objective(cached[0], cached[1], step, known)
+        terms = self._terms(cached, layout, step, known)
         terms.loss.backward()
         grads = zip(*(features.grad.tensor_split(k) for features in cached), strict=True)  # type: ignore[union-attr]
         for i, (part, wanted) in enumerate(zip(parts, grads, strict=True)):
-            set_random_state(generators[i], pixels.device)
+            set_random_state(generators[i], given[0].device)
             with self._exchange_after(last=i == k - 1):
                 torch.autograd.backward(self.parallel(*part), wanted)
         return terms
@@ -142,6 +147,44 @@ class Gradients:
         if isinstance(self.parallel, DistributedDataParallel) and not last:
             return self.parallel.no_sync()
         return contextlib.nullcontext()
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the rows of each modality stand in what its encoder is given: modalities that share an
+    encoder one after the other, then the texts of labels."""
+
+    rows: Mapping[str, list[tuple[str, int]]]
+    """By encoder: modalities with their numbers of rows."""
+
+    @staticmethod
+    def of(roles: Roles, inputs: Mapping[str, Tensor], known: Known) -> "Layout":
+        """The layout of a batch."""
+        rows: dict[str, list[tuple[str, int]]] = {}
+        for name, encoder in roles.encoders.items():
+            rows.setdefault(encoder, []).append((name, len(inputs[name])))
+        if known.tokens is not None:
+            rows[roles.encoders[roles.text]].append((LABELS, len(known.tokens)))
+        return Layout(rows)
+
+    def by_encoder(
+        self, inputs: Mapping[str, Tensor], labels: Tensor | None, encoders: Sequence[str]
+    ) -> list[Tensor]:
+        """What each encoder is given."""
+        all_inputs = {**inputs, **({} if labels is None else {LABELS: labels})}
+        joined = []
+        for encoder in encoders:
+            parts = [all_inputs[name] for name, _ in self.rows[encoder]]
+            joined.append(parts[0] if len(parts) == 1 else torch.cat(parts))
+        return joined
+
+    def by_modality(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The features of each modality, those of labels under `LABELS`."""
+        found: dict[str, Tensor] = {}
+        for encoder, rows in self.rows.items():
+            parts = features[encoder].split([n for _, n in rows])
+            found |= dict(zip((name for name, _ in rows), parts, strict=True))
+        return found
 
 
 def data_parallel(towers: Towers) -> DistributedDataParallel:

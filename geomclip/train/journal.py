@@ -57,6 +57,7 @@ class Journal:
             if self.world.main:
                 run.begin(self.out, self.config)
                 run.save_tokenizer(tokenizer, self.out)
+                run.save_items(model.items, self.out)
             # One process looks: on a network disk two might see different things.
             saved = self.world.share(lambda: checkpoints(self.out)[-1:])
             at = load_checkpoint(saved[0], model, optimizer) if saved else Progress()

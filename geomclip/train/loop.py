@@ -13,7 +13,7 @@ import torch
 from geomclip import __version__
 from geomclip.data.sources import load
 from geomclip.data.splits import Splits
-from geomclip.data.stream import Share, open_stream
+from geomclip.data.stream import Share, in_memory, item_names, open_stream
 from geomclip.data.tokenizer import Tokenizer
 from geomclip.errors import Interrupted
 from geomclip.geometry import Geometry
@@ -28,9 +28,15 @@ from geomclip.train.gradients import Gradients
 from geomclip.train.interrupt import stop_requests
 from geomclip.train.journal import Journal
 from geomclip.train.log import Clock, Window, read_metrics
-from geomclip.train.optim import build_optimizer, clip_gradients, gradient_norms, set_lr
+from geomclip.train.optim import (
+    build_optimizer,
+    clip_gradients,
+    gradient_norms,
+    set_lr,
+    step_within_bounds,
+)
 from geomclip.train.overfit import overfit_settings
-from geomclip.train.root import update_root
+from geomclip.train.root import update_root, update_root_streamed
 from geomclip.train.samples import NOTHING, Samples
 from geomclip.train.schedule import lr_factor
 from geomclip.train.setup import find_tokenizer, reproducible, seed_step
@@ -64,6 +70,8 @@ class TrainResult:
     """The last record of metrics.jsonl."""
     versions: dict[str, str]
     """What the run was made with."""
+    root: dict[str, int] = dataclasses.field(default_factory=dict)
+    """How many records the root is the mean of; empty where it is the origin."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -117,7 +125,8 @@ def _train(
 ) -> TrainResult:
     tokenizer = world.share(lambda: find_tokenizer(config, out, splits))
     stream = open_stream(config, splits, tokenizer, share=Share(world.rank, world.size))
-    model = build_model(config, tokenizer).to(world.device).train()
+    items = item_names(config, splits) if config.reads_items else []
+    model = build_model(config, tokenizer, items).to(world.device).train()
     geometry = model.geometry
     samples, criterion = build_losses(config, geometry, splits, tokenizer)
     criterion = criterion.to(world.device)
@@ -140,13 +149,13 @@ def _train(
             batch = stream.next()
             known = samples.known(batch, world.device) if samples else NOTHING
             with step_errors(config, out, at.step + 1):
-                terms = gradients(batch.pixels, batch.ids, at.step, known)
+                terms = gradients(batch.inputs, at.step, known)
             loss, contrastive = terms.loss.item(), terms.contrastive.item()
             due = (at.step + 1) % config.log_every == 0 or at.step + 1 in (1, config.steps)
             grads = gradient_norms(model, criterion) if due else {}
             norm = clip_gradients(parameters, config.clip_norm)
-            (far,) = world.total(count_far(geometry, terms.image, terms.text))
-            far_share = far / (2 * config.batch_size)
+            (far,) = world.total(count_far(geometry, *terms.points.values()))
+            far_share = far / (len(terms.points) * config.batch_size)
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 what = "gradient" if math.isfinite(loss) else "loss"
                 raise diverged(config, out, geometry, what, at.step + 1, far_share)
@@ -156,9 +165,8 @@ def _train(
                 shown = describe_cones(config, geometry, terms, at.step)
                 extra |= world.mean(shown | describe_norms(geometry, terms))
                 extra |= {"grad_norms": grads, **describe_rates(optimizer)}
-            optimizer.step()
+            touched = step_within_bounds(optimizer, geometry)
             criterion.commit_()
-            touched = geometry.apply_bounds_()
             at.step += 1
             window.add(
                 {"loss": loss, "contrastive": contrastive, "grad_norm": norm, "far": far}
@@ -178,7 +186,7 @@ def _train(
                 if not is_finite(model, criterion):
                     raise diverged(config, out, geometry, "update", at.step, far_share)
                 with step_errors(config, out, at.step):
-                    update_root(model, splits.train, world)
+                    at.root = find_root(config, model, splits, world, progress)
                 window.count("data/", world.collect(stream.take_counts()))
                 at.seconds, at.cpu_seconds = clock.seconds(), clock.cpu_seconds()
                 at.window, at.data = window.sums, stream.state_dict()
@@ -208,6 +216,27 @@ def build_losses(
     return samples, Criterion(config, geometry, samples.items)
 
 
+def find_root(
+    config: TrainConfig,
+    model: ContrastiveModel,
+    splits: Splits,
+    world: World,
+    progress: Callable[[dict[str, Any]], None] | None = None,
+) -> dict[str, int]:
+    """Set the root of the geometry; what it is the mean of, nothing where it is the origin."""
+    if splits.streamed and config.data.root == "all" and not config.overfit:
+        tell = progress if world.main else None
+        note = None if tell is None else lambda text: tell({"message": text})
+        found = update_root_streamed(
+            model, splits.streamed, world, weights=config.data.weights, note=note
+        )
+    else:
+        found = update_root(model, in_memory(config, splits), world)
+        if found is not None and splits.streamed and not config.overfit:
+            found = dataclasses.replace(found, of=splits.pictures)
+    return {} if found is None else found.to_dict()
+
+
 def _finish(
     config: TrainConfig,
     out: Path,
@@ -223,6 +252,7 @@ def _finish(
         "cpu_seconds": at.cpu_seconds,
         "parameters": sum(p.numel() for p in model.parameters()),
         "last": read_metrics(out / run.METRICS)[-1],
+        "root": at.root,
         "versions": {"geomclip": __version__, "torch": torch.__version__},
     }
     card = model_card(

@@ -2,19 +2,25 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from geomclip.errors import RequestError
+
+if TYPE_CHECKING:
+    from geomclip.train.modality_config import Roles
 
 
 @dataclass(frozen=True)
 class LossConfig:
     """The contrastive loss and what is added to it; the entailment loss has options of its own."""
 
-    contrastive: Literal["info_nce", "sigmoid", "supcon", "individual", "angle"] = "info_nce"
+    contrastive: Literal[
+        "info_nce", "sigmoid", "supcon", "individual", "angle", "hycoclip", "gram", "pmrl"
+    ] = "info_nce"
     """`info_nce` is CLIP's, `sigmoid` SigLIP's, `supcon` takes all pictures of a label as one's
     positives, `individual` learns a temperature for every sample, `angle` compares angles in place
-    of distances."""
+    of distances, `hycoclip` adds boxes and their words, `gram` and `pmrl` compare three or more
+    modalities at once. Of several pairs of modalities the mean is taken."""
     bias_form: Literal["absolute", "relative"] = "absolute"
     """Sigmoid: learn the bias itself, or the score where a pair is a coin toss."""
     bias_init: float | None = None
@@ -37,6 +43,10 @@ class LossConfig:
     """Individual: share of a new gradient in a temperature's moving average."""
     tau_decay: float = 0.9
     """Individual: share of the batch's own mean in that of a sample's negatives."""
+    anchor: str = ""
+    """Gram: the modality that is compared with all others; the first text when empty."""
+    tau_alignment: float = 0.1
+    """Pmrl: temperature of a sample's singular values; that of samples is exp(-logit_scale)."""
     alignment: float = 0.0
     """Weight of the mean squared distance of partners."""
     uniformity: float = 0.0
@@ -57,6 +67,7 @@ class LossConfig:
         for name in ("alignment", "uniformity", "cross_uniformity", "chains", "tau_rho"):
             self._check(name, getattr(self, name) >= 0, "0 or more")
         self._check("tau_rate", self.tau_rate >= 0, "0 or more")
+        self._check("tau_alignment", 0 < self.tau_alignment < math.inf, "positive")
         self._check("spread", self.spread > 0, "positive")
         self._check("tau_momentum", 0 < self.tau_momentum <= 1, "in (0, 1]")
         self._check("tau_decay", 0 < self.tau_decay <= 1, "in (0, 1]")
@@ -77,7 +88,7 @@ class LossConfig:
         wanting = [
             flag
             for flag, asked in {
-                "--loss.contrastive angle": self.contrastive == "angle",
+                f"--loss.contrastive {self.contrastive}": self.contrastive in ("angle", "hycoclip"),
                 f"--loss.chains {self.chains}": self.chains > 0,
             }.items()
             if asked
@@ -91,6 +102,40 @@ class LossConfig:
             raise RequestError(
                 f"--loss.metric chord: the points of {geometry} do not lie on a sphere",
                 "Use --loss.metric geodesic, or --geometry clip or elliptic.",
+            )
+
+    def check_roles(self, roles: "Roles") -> None:
+        """Raises RequestError where the modalities of a run are not those that the losses need."""
+        contrastive, names = self.contrastive, roles.contrasted
+        asked = f"--loss.contrastive {contrastive}"
+        if contrastive in ("gram", "pmrl") and len(names) < 3:
+            raise RequestError(
+                f"{asked}: it compares three modalities or more, and the pairs to contrast have "
+                f"{len(names)}: {', '.join(names)}",
+                "Write a table [modalities.NAME] for each (docs/modalities.md).",
+            )
+        if contrastive == "gram" and self.anchor and self.anchor not in names:
+            raise RequestError(
+                f'--loss.anchor: "{self.anchor}" is not contrasted', f"One of {', '.join(names)}."
+            )
+        if contrastive == "individual" and len(roles.pairs) > 1:
+            raise RequestError(
+                f"{asked}: temperatures are kept for one pair of modalities, and there are "
+                f"{len(roles.pairs)} to contrast",
+                "Name one: --contrast A:B.",
+            )
+        apart = set(names) - {name for link in roles.links for name in link}
+        if contrastive == "angle" and apart:
+            raise RequestError(
+                f"{asked}: it compares parents with children, and {', '.join(sorted(apart))} is "
+                "neither",
+                "Say what entails what: --entails PARENT:CHILD ....",
+            )
+        if self.chains > 0 and not (roles.text and roles.image):
+            raise RequestError(
+                f"--loss.chains {self.chains}: labels are texts above a picture, and no modality "
+                f"reads {'captions or names' if roles.image else 'the picture'}",
+                "Leave it out, or add the modality.",
             )
 
     @property

@@ -1,9 +1,10 @@
-"""What is minimised: from the raw features of a process's pairs to the loss of the whole batch.
+"""What is minimised: from the raw features of a process's records to the loss of the whole batch.
 
 Gradients are those of the sum over the processes of what each returns, as in
 `geomclip.losses.sharded`: averaged over the processes they are those of the whole batch.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from geomclip.errors import RequestError
 from geomclip.geometry import Geometry
 from geomclip.losses import (
+    box_entailment,
     chain_links,
     entailment_loss,
     lonely_anchors,
@@ -20,7 +22,7 @@ from geomclip.losses import (
     sharded_sigmoid_loss,
 )
 from geomclip.losses.sharded import whole_mean
-from geomclip.losses.table import Sample
+from geomclip.losses.table import Sample, mean
 from geomclip.train.config import TrainConfig
 from geomclip.train.criterion import Criterion
 from geomclip.train.samples import NOTHING, Known
@@ -32,16 +34,14 @@ from manifolds.kernels.sharded import gather_rows
 
 @dataclass(frozen=True)
 class Terms:
-    """The loss of a batch and what it is made of; points are those of this process's pairs."""
+    """The loss of a batch and what it is made of; points are those of this process's records."""
 
     loss: Float[Tensor, ""]
     """What is minimised, over the whole batch."""
     contrastive: Float[Tensor, ""]
     """Its contrastive part, nats."""
-    image: Float[Tensor, "n d"]
-    """Points of the pictures."""
-    text: Float[Tensor, "n d"]
-    """Points of the texts."""
+    points: Mapping[str, Float[Tensor, "n d"]]
+    """By modality."""
     norms: dict[str, Float[Tensor, ""]] = field(default_factory=dict)
     """Mean length of this process's raw projected features, by modality."""
     parts: dict[str, float] = field(default_factory=dict)
@@ -65,6 +65,7 @@ class Objective:
         self.geometry = geometry
         self.config = config
         self.world = world
+        self.roles = config.roles
         self.criterion = criterion or Criterion(config, geometry)
         self.linear = supports(geometry.manifold, geometry.spec.logit)
         if world.size > 1 and config.exchange == "ring" and not self.linear:
@@ -75,24 +76,24 @@ class Objective:
 
     def __call__(
         self,
-        image_features: Float[Tensor, "n d"],
-        text_features: Float[Tensor, "k d"],
+        features: Mapping[str, Float[Tensor, "n d"]],
         step: int,
         known: Known = NOTHING,
+        label_features: Float[Tensor, "m d"] | None = None,
     ) -> Terms:
-        """The terms at a step, counted from 0, of the raw features of this process's pairs.
+        """The terms at a step, counted from 0, of the raw features of this process's records.
 
         Args:
-            text_features: of the n texts, and after them of the `known` labels' texts.
+            features: by modality.
+            label_features: of the texts of the `known` labels.
 
         Raises ValueError where the geometry refuses them (a zero feature on the sphere).
         """
-        geometry, n = self.geometry, len(image_features)
-        image = geometry.lift(image_features, "image")
-        text = geometry.lift(text_features[:n], "text")
-        sample = Sample(image, text, ids=known.ids, labels=known.labels)
-        if known.chains is not None:
-            nodes = geometry.lift(text_features[n:], "text")
+        geometry, encoders = self.geometry, self.roles.encoders
+        points = {name: geometry.lift(f, encoders[name]) for name, f in features.items()}
+        sample = Sample(points, features, ids=known.ids, labels=known.labels)
+        if label_features is not None:
+            nodes = geometry.lift(label_features, encoders[self.roles.text])
             sample = replace(sample, nodes=nodes, chains=known.chains)
         weight, min_radius = entailment_schedule(self.config, step)
         whole = self._whole(sample)
@@ -107,38 +108,57 @@ class Objective:
             parts[name] = term.item()
             loss = loss + factor * term
         if weight > 0:
-            entailment = entailment_loss(geometry.manifold, text, image, min_radius)
-            if self.world.size > 1:  # pairs are as many on every process
-                entailment = whole_mean(entailment)
-            loss = loss + weight * entailment
+            loss = loss + weight * self._entailment(points, min_radius)
         if self.criterion.contrastive == "supcon" and whole.labels is not None:
             lonely = lonely_anchors(whole.labels[:, : len(self.config.loss.levels)])
             for level, share in enumerate(lonely.double().mean(0).tolist(), 1):
                 parts[f"lonely_level_{level}"] = share
-        norms = {"image": mean_length(image_features), "text": mean_length(text_features[:n])}
-        return Terms(loss, contrastive, image, text, norms, parts)
+        norms = {
+            name: mean_length(f)
+            for name, f in features.items()
+            if encoders[name] not in geometry.given
+        }
+        return Terms(loss, contrastive, points, norms, parts)
 
     def _contrastive(self, sample: Sample, whole: Sample, min_radius: float) -> Tensor:
         criterion, geometry, exchange = self.criterion, self.geometry, self.config.exchange
         sharded = self.world.size > 1 and self.linear
+        pairs = [(sample.points[a], sample.points[b]) for a, b in self.roles.pairs]
         if sharded and criterion.contrastive == "info_nce":
-            return sharded_info_nce(geometry, sample.image, sample.text, exchange=exchange)
+            return mean([sharded_info_nce(geometry, x, y, exchange=exchange) for x, y in pairs])
         if sharded and criterion.contrastive == "sigmoid":
             bias = criterion.states["sigmoid"](geometry)
-            return sharded_sigmoid_loss(
-                geometry, sample.image, sample.text, bias, exchange=exchange
+            return mean(
+                [sharded_sigmoid_loss(geometry, x, y, bias, exchange=exchange) for x, y in pairs]
             )
         return criterion.value(criterion.contrastive, geometry, whole, min_radius)
 
+    def _entailment(self, points: Mapping[str, Tensor], min_radius: float) -> Tensor:
+        """The mean over the links of MERU's loss; of HyCoCLIP's scheme its own half."""
+        geometry, roles = self.geometry, self.roles
+        if self.criterion.contrastive == "hycoclip":
+            names = (roles.image, roles.text, roles.box, roles.phrase)
+            value = box_entailment(geometry, *(points[n] for n in names), min_radius=min_radius)
+        else:
+            value = mean(
+                [
+                    entailment_loss(geometry.manifold, points[parent], points[child], min_radius)
+                    for parent, child in roles.links
+                ]
+            )
+        # Records are as many on every process.
+        return whole_mean(value) if self.world.size > 1 else value
+
     def _whole(self, sample: Sample) -> Sample:
-        """The pairs of all processes, where a loss asks for them; label texts stay apart."""
+        """The records of all processes, where a loss asks for them; label texts stay apart."""
         names = {self.criterion.contrastive, *self.criterion.weights}
         shared = {"info_nce", "sigmoid", "chains"} if self.linear else {"chains"}
         if self.world.size == 1 or names <= shared:
             return sample
+        features = sample.features if "features" in self.criterion.needs else {}
         return Sample(
-            gather_rows(sample.image),
-            gather_rows(sample.text),
+            {name: gather_rows(x) for name, x in sample.points.items()},
+            {name: gather_rows(f) for name, f in features.items()},
             ids=self._gather(sample.ids),
             labels=self._gather(sample.labels),
         )

@@ -1,9 +1,11 @@
 """AdamW with the exemptions from weight decay that contrastive models need."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from geoopt import ManifoldParameter
 from torch import nn
 
 from geomclip.errors import RequestError
@@ -11,14 +13,15 @@ from geomclip.geometry import Geometry
 from geomclip.model import ContrastiveModel
 from geomclip.train.config import TrainConfig
 from geomclip.train.criterion import Criterion
+from manifolds.optim import RiemannianAdam, clip_grad_norm_
 
 
 def parameter_groups(
     model: nn.Module, geometry: Geometry, config: TrainConfig, criterion: Criterion | None = None
 ) -> list[dict[str, Any]]:
-    """Three groups, each with its `peak_lr`: decayed, not decayed, and the scalars of the geometry
-    and of the criterion (the sigmoid loss's bias); scalars that `config.scalar_lrs` names have a
-    group of their own each, "scalars/NAME".
+    """Groups, each with its `peak_lr`: decayed, not decayed, points on manifolds, and the scalars
+    of the geometry and of the criterion (the sigmoid loss's bias); scalars that `config.scalar_lrs`
+    names have a group of their own each, "scalars/NAME".
 
     Matrices and kernels (ndim >= 2) are decayed; norms, biases and class embeddings (ndim < 2) are
     not, as in open_clip. `logit_scale`, `log_c` and `log_alpha` have a learning rate of their own
@@ -33,9 +36,12 @@ def parameter_groups(
     named = [(n, p) for n, p in model.named_parameters() if p.requires_grad and id(p) not in taken]
     single = scalar_rates(config, scalars)
     rest = [p for name, p in scalars.items() if name not in single]
+    points = [p for _, p in named if isinstance(p, ManifoldParameter)]
+    named = [(n, p) for n, p in named if not isinstance(p, ManifoldParameter)]
     groups: list[tuple[str, list[nn.Parameter], float, float]] = [
         ("decay", [p for _, p in named if p.ndim >= 2], config.lr, config.weight_decay),
         ("no_decay", [p for _, p in named if p.ndim < 2], config.lr, 0.0),
+        ("points", points, config.lr, 0.0),
         ("scalars", rest, config.scalar_lr, 0.0),
         *((f"scalars/{name}", [scalars[name]], lr, 0.0) for name, lr in single.items()),
     ]
@@ -84,12 +90,24 @@ def _kind(name: str) -> str:
 def build_optimizer(
     model: nn.Module, geometry: Geometry, config: TrainConfig, criterion: Criterion | None = None
 ) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov & Hutter 2019) over `parameter_groups`; fused where the device has it."""
+    """AdamW (Loshchilov & Hutter 2019) over `parameter_groups`; fused where the device has it. With
+    points among them `manifolds.optim.RiemannianAdam`, which is AdamW for all others.
+    """
     groups = parameter_groups(model, geometry, config, criterion)
+    if any(group["name"] == "points" for group in groups):
+        return RiemannianAdam(groups, betas=config.betas, eps=config.eps)
     try:
         return torch.optim.AdamW(groups, betas=config.betas, eps=config.eps, fused=True)
     except RuntimeError:  # torch names the devices that have it, in words
         return torch.optim.AdamW(groups, betas=config.betas, eps=config.eps)
+
+
+def step_within_bounds(optimizer: torch.optim.Optimizer, geometry: Geometry) -> dict[str, str]:
+    """Step, and bring the geometry's scalars back within their bounds; those that were outside."""
+    optimizer.step()
+    # It keeps the bounds of curvatures itself, because points follow c.
+    kept = optimizer.last_report.bounds if isinstance(optimizer, RiemannianAdam) else {}
+    return kept | geometry.apply_bounds_()
 
 
 def set_lr(optimizer: torch.optim.Optimizer, factor: float) -> None:
@@ -118,8 +136,11 @@ def clip_gradients(parameters: Sequence[nn.Parameter], max_norm: float) -> float
     """The norm of all gradients together, which are scaled down to `max_norm` where it is larger.
 
     As `torch.nn.utils.clip_grad_norm_`, bit for bit, but gradients that stay as they are are not
-    multiplied by 1. A `max_norm` of 0 clips nothing.
+    multiplied by 1. A `max_norm` of 0 clips nothing. Points on manifolds count by the Riemannian
+    norm (`manifolds.optim.clip_grad_norm_`).
     """
+    if any(isinstance(p, ManifoldParameter) for p in parameters):
+        return clip_grad_norm_(parameters, max_norm or math.inf).item()
     grads = [p.grad for p in parameters if p.grad is not None]
     norm = nn.utils.get_total_norm(grads)
     if max_norm and max_norm / (norm + 1e-6) < 1:

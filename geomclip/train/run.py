@@ -1,12 +1,14 @@
 """The run folder: how a run begins, what a finished one holds, how a model is read back from it.
 
 config.toml  config.json  model.safetensors  tokenizer.json  preprocessor_config.json  README.md
+items.json (what the rows of a table of items stand for, where there is one)
 metrics.jsonl  checkpoints/step-000400/  finished.json (written last: the run is complete)
 """
 
 import dataclasses
 import json
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 CONFIG = "config.toml"
 TOKENIZER = "tokenizer.json"
+ITEMS = "items.json"
 METRICS = "metrics.jsonl"
 FINISHED = "finished.json"
 
@@ -111,6 +114,23 @@ def save_tokenizer(tokenizer: "Tokenizer", out: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def save_items(items: Sequence[str], out: Path) -> None:
+    """items.json, whole or absent; without items there is none."""
+    if items:
+        write_text(out / ITEMS, json.dumps(list(items), ensure_ascii=False) + "\n")
+
+
+def load_items(out: Path) -> list[str]:
+    """The names in items.json; none without one. Raises RequestError where it is damaged."""
+    path = out / ITEMS
+    if not path.is_file():
+        return []
+    try:
+        return [str(item) for item in json.loads(path.read_text(encoding="utf-8"))]
+    except (ValueError, TypeError) as error:
+        raise RequestError(f"{path} is no list of names: {error}", "Copy it again.") from None
+
+
 def save_run(
     model: "ContrastiveModel", config: TrainConfig, tokenizer: "Tokenizer", out: Path, *, card: str
 ) -> None:
@@ -119,6 +139,7 @@ def save_run(
     write_text(out / "config.json", _json(model_config(model, config)))
     write_text(out / "preprocessor_config.json", _json(preprocessor(model)))
     save_tokenizer(tokenizer, out)
+    save_items(model.items, out)
     write_text(out / "README.md", card)
     write_bytes(out / WEIGHTS, weights_bytes(model))
 
@@ -143,7 +164,7 @@ def load_run(source: Path) -> "ContrastiveModel":
             f"Finish it with {resume_command(out)}{or_pass}.",
         )
     tokenizer = Tokenizer.load(out / TOKENIZER)
-    model = build_model(config, tokenizer)
+    model = build_model(config, tokenizer, load_items(out))
     load_weights(source / WEIGHTS, model)
     return model.eval()
 
@@ -162,6 +183,7 @@ def model_config(model: "ContrastiveModel", config: TrainConfig) -> dict[str, An
             "modalities": list(geometry.modalities),
             "scalars": geometry.scalars(),
         },
+        "modalities": {name: dataclasses.asdict(m) for name, m in config.modalities.items()},
         "model": dataclasses.asdict(config.model),
         "vocab_size": model.tokenizer.vocab_size if model.tokenizer else None,
         "parameters": sum(p.numel() for p in model.parameters()),

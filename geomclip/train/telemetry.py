@@ -52,21 +52,26 @@ def describe(
 def describe_cones(
     config: TrainConfig, geometry: Geometry, terms: Terms, step: int
 ) -> dict[str, float]:
-    """Entailment of a process's pairs, trained or not, in radians and shares, with the weight and
-    the cone constant of the step (counted from 0); no angles where there are no cones.
+    """Entailment of a process's pairs, trained or not, in radians and shares, the mean over the
+    links, with the weight and the cone constant of the step (counted from 0); no angles where there
+    are no cones or no links.
     """
     weight, min_radius = entailment_schedule(config, step)
     schedule = {"entailment_weight": weight, "min_radius": min_radius}
     if not geometry.has_cones:
         return schedule
-    statistics = cone_statistics(geometry.manifold, terms.text, terms.image, min_radius)
-    loss = entailment_loss(geometry.manifold, terms.text, terms.image, min_radius)
+    manifold, points = geometry.manifold, terms.points
+    links = [(points[parent], points[child]) for parent, child in config.roles.links]
+    if not links:
+        return schedule
+    found = [cone_statistics(manifold, *link, min_radius) for link in links]
+    losses = [entailment_loss(manifold, *link, min_radius).item() for link in links]
     return {
-        "entailment": loss.item(),
-        "satisfied": statistics.satisfied,
-        "aperture": statistics.aperture,
-        "exterior_angle": statistics.angle,
-        "saturated": statistics.saturated,
+        "entailment": sum(losses) / len(links),
+        "satisfied": sum(s.satisfied for s in found) / len(links),
+        "aperture": sum(s.aperture for s in found) / len(links),
+        "exterior_angle": sum(s.angle for s in found) / len(links),
+        "saturated": sum(s.saturated for s in found) / len(links),
         **schedule,
     }
 
@@ -81,7 +86,7 @@ def describe_norms(geometry: Geometry, terms: Terms) -> dict[str, float]:
         return norms
     radii = {
         f"radius_{modality}": geometry.manifold.dist0(points).mean().item()
-        for modality, points in (("text", terms.text), ("image", terms.image))
+        for modality, points in terms.points.items()
     }
     return norms | radii
 

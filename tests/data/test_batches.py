@@ -187,8 +187,8 @@ def test_a_batch_is_a_function_of_seed_and_step(corpus, tokenizer):
     fresh = Batches(corpus, config(geometry="clip", lr=1.0), tokenizer)
     for step in (2 * batches.per_epoch + 1, 0, 3):
         again = fresh.at(step)
-        assert torch.equal(walked[step].pixels, again.pixels)
-        assert torch.equal(walked[step].ids, again.ids)
+        assert torch.equal(walked[step].inputs["image"], again.inputs["image"])
+        assert torch.equal(walked[step].inputs["text"], again.inputs["text"])
         assert torch.equal(walked[step].index, again.index)
     other = Batches(corpus, config(seed=1), tokenizer).at(0)
     assert not torch.equal(walked[0].index, other.index)
@@ -217,8 +217,9 @@ def test_processes_share_every_batch_in_order(corpus, tokenizer, world):
     parts = [Batches(corpus, config(), tokenizer, share=Share(r, world)) for r in range(world)]
     for _ in range(whole.per_epoch + 2):
         batch, shared = whole.next(), [part.next() for part in parts]
-        for name in ("pixels", "ids", "index"):
-            assert torch.equal(getattr(batch, name), torch.cat([getattr(b, name) for b in shared]))
+        for name in ("image", "text"):
+            assert torch.equal(batch.inputs[name], torch.cat([b.inputs[name] for b in shared]))
+        assert torch.equal(batch.index, torch.cat([b.index for b in shared]))
 
 
 def test_a_stream_goes_on_where_its_state_was_taken_with_another_world(corpus, tokenizer):
@@ -230,8 +231,8 @@ def test_a_stream_goes_on_where_its_state_was_taken_with_another_world(corpus, t
     for rank in range(2):
         half = Batches(corpus, config(), tokenizer, share=Share(rank, 2))
         half.load_state_dict(state)
-        halves.append(half.next().pixels)
-    assert torch.equal(torch.cat(halves), after.pixels)
+        halves.append(half.next().inputs["image"])
+    assert torch.equal(torch.cat(halves), after.inputs["image"])
 
 
 def test_a_batch_that_can_not_be_shared_equally_is_refused(corpus, tokenizer):

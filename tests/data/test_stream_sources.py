@@ -125,7 +125,7 @@ def test_all_captions_of_a_record_are_drawn(tmp_path):
     seen: dict[int, set[str]] = {}
     for _ in range(40):
         batch = batches.next()
-        for number, ids in zip(numbers(batch.pixels), batch.ids, strict=True):
+        for number, ids in zip(numbers(batch.inputs["image"]), batch.inputs["text"], strict=True):
             seen.setdefault(number, set()).add(tokenizer.decode(ids.tolist()).replace(" ", ""))
     assert seen == {i: {f"a{i}", f"b{i}", f"c{i}"} for i in range(16)}
 
@@ -136,7 +136,10 @@ def test_the_same_records_in_memory_and_streamed_have_the_same_pictures(tmp_path
     streamed = stream(settings(source))
     found = [
         dict(zip(numbers(pixels), pixels, strict=True))
-        for pixels in (memory.next().pixels, torch.cat([streamed.next().pixels for _ in range(2)]))
+        for pixels in (
+            memory.next().inputs["image"],
+            torch.cat([streamed.next().inputs["image"] for _ in range(2)]),
+        )
     ]
     assert len(found[0]) == 16 and len(found[1]) == 32
     assert all(torch.equal(pixels, found[1][number]) for number, pixels in found[0].items())
@@ -164,7 +167,8 @@ def test_label_paths_come_with_their_pictures_streamed_or_not(tmp_path):
         for _ in range(3):
             batch = batches.next()
             expected = [
-                ("even" if i % 2 == 0 else "odd", f"tens {i // 10}") for i in numbers(batch.pixels)
+                ("even" if i % 2 == 0 else "odd", f"tens {i // 10}")
+                for i in numbers(batch.inputs["image"])
             ]
             assert [tuple(path[:2]) for path in batch.paths] == expected
         batches.close()

@@ -43,9 +43,10 @@ def test_processes_and_workers_change_no_batch(source, world, workers):
     try:
         for _ in range(12):  # two epochs and two batches
             batch, shared = whole.next(), [part.next() for part in parts]
-            for name in ("pixels", "ids", "index"):
-                joined = torch.cat([getattr(b, name) for b in shared])
-                assert torch.equal(getattr(batch, name), joined)
+            for name in ("image", "text"):
+                joined = torch.cat([b.inputs[name] for b in shared])
+                assert torch.equal(batch.inputs[name], joined)
+            assert torch.equal(batch.index, torch.cat([b.index for b in shared]))
             assert all(part.state_dict() == whole.state_dict() for part in parts)
     finally:
         for part in parts:
@@ -64,7 +65,8 @@ def test_augmentation_and_captions_are_the_same_for_every_share(source):
     whole, half = (open_stream(config, splits, tokenizer, share=s) for s in (Share(), Share(1, 2)))
     for _ in range(3):
         batch, rows = whole.next(), half.next()
-        assert torch.equal(batch.pixels[8:], rows.pixels) and torch.equal(batch.ids[8:], rows.ids)
+        for name in ("image", "text"):
+            assert torch.equal(batch.inputs[name][8:], rows.inputs[name])
 
 
 def test_a_state_resumes_exactly_within_an_epoch_with_another_world(source):

@@ -95,7 +95,7 @@ def compute(case: Case, world: World, **changes: Any) -> dict[str, Tensor]:
     model = build(geometry, tower)
     each = config.pairs(world.size)
     pixels, ids = (t[world.rank * each :][:each] for t in batch())
-    terms = Gradients(model, config, world)(pixels, ids, step=5)
+    terms = Gradients(model, config, world)({"image": pixels, "text": ids}, step=5)
     found = {"loss": terms.loss.detach(), "contrastive": terms.contrastive.detach()}
     found |= {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
     return found | {n: t for n, t in model.state_dict().items() if "running" in n or "num_" in n}

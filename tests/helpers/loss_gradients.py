@@ -66,7 +66,7 @@ def compute(case: str, world: World, accumulate: int = 1) -> dict[str, Tensor]:
     if "chains" not in criterion.needs:
         given = dataclasses.replace(given, tokens=None, chains=None)
     gradients = Gradients(model, config, world, criterion)
-    terms = gradients(pixels, ids, step=5, known=given)
+    terms = gradients({"image": pixels, "text": ids}, step=5, known=given)
     criterion.commit_()
     found = {"loss": terms.loss.detach(), "contrastive": terms.contrastive.detach()}
     found |= {f"part {n}": torch.tensor(v, dtype=torch.float64) for n, v in terms.parts.items()}

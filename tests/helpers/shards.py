@@ -100,4 +100,4 @@ def stream(config: TrainConfig, share: Share = ALL) -> Any:
 
 def drawn(stream: Any, batches: int) -> np.ndarray:
     """(batches, n) the numbers of the records in the next batches."""
-    return np.array([numbers(stream.next().pixels) for _ in range(batches)])
+    return np.array([numbers(stream.next().inputs["image"]) for _ in range(batches)])

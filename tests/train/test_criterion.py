@@ -33,9 +33,8 @@ def test_the_configuration_offers_what_the_trainer_can_feed() -> None:
     weights = {name for name in TERMS if hasattr(LossConfig(), name)}
     assert weights == set(TERMS) - {"entailment"}  # that one has a schedule of its own
     assert all(getattr(LossConfig(), name) == 0 for name in weights)
-    fed = {"ids", "labels", "nodes", "chains"}
-    assert all(set(row.needs) <= fed for row in LOSSES.values() if row.term)
-    assert all(not set(row.needs) <= fed for row in LOSSES.values() if not row.term)
+    fed = {"features", "ids", "labels", "nodes", "chains", "boxes", "third modality"}
+    assert all(row.term and set(row.needs) <= fed for row in LOSSES.values())
 
 
 @pytest.mark.parametrize(
@@ -58,7 +57,7 @@ def test_equal_points_cost_the_chance_line(
     assert criterion.chance() == pytest.approx(expected, rel=1e-12)
     same = torch.zeros(16, 4, dtype=torch.float64)
     labels = torch.arange(16)[:, None] // 4
-    sample = Sample(same, same, ids=torch.arange(16), labels=labels)
+    sample = Sample({"image": same, "text": same}, ids=torch.arange(16), labels=labels)
     loss = criterion.value(name, geometry, sample, 0.1)
     # -log(n - 1), where the bias starts, answers every pair with its share.
     assert loss.item() == pytest.approx(expected, rel=1e-6)
@@ -78,7 +77,9 @@ def test_what_losses_learn_is_logged_and_given_to_the_optimizer(small: SimpleNam
     criterion = Criterion(config, geometry, items=20)
     assert criterion.scalars() == {} and not list(criterion.parameters())
     x = torch.nn.functional.normalize(torch.randn(8, 4), dim=1)
-    criterion.value("individual", geometry, Sample(x, x, ids=torch.arange(8)), 0.1)
+    criterion.value(
+        "individual", geometry, Sample({"image": x, "text": x}, ids=torch.arange(8)), 0.1
+    )
     criterion.commit_()
     scalars = criterion.scalars()
     assert set(scalars) == {"tau_x", "tau_x_at_min", "tau_y", "tau_y_at_min"}

@@ -78,7 +78,7 @@ def test_random_numbers_of_a_part_are_the_same_both_times() -> None:
     model, config = build("hyperbolic", "vit", dropout=0.5), settings("hyperbolic", accumulate=4)
     pixels, ids = batch()
     torch.manual_seed(3)
-    terms = Gradients(model, config, World())(pixels, ids, step=5)
+    terms = Gradients(model, config, World())({"image": pixels, "text": ids}, step=5)
     after = torch.get_rng_state()
     cached = found(model)
 
@@ -87,7 +87,7 @@ def test_random_numbers_of_a_part_are_the_same_both_times() -> None:
     parts = zip(pixels.split(4), ids.split(4), strict=True)
     features = [(model.image_features(p), model.text_features(i)) for p, i in parts]
     image, text = (torch.cat(side) for side in zip(*features, strict=True))
-    whole = Objective(model.geometry, config, World())(image, text, 5)
+    whole = Objective(model.geometry, config, World())({"image": image, "text": text}, 5)
     whole.loss.backward()
     agree({**cached, "loss": terms.loss.detach()}, {**found(model), "loss": whole.loss.detach()})
     assert torch.equal(torch.get_rng_state(), after)
@@ -137,11 +137,14 @@ def test_bf16_towers_stay_within_their_rounding(geometry: str, accumulate: int) 
     for precision in ("float32", "bf16"):
         model = build(geometry, "vit").float()
         config = settings(geometry, precision=precision, accumulate=accumulate)
-        results[precision] = Gradients(model, config, World())(pixels, ids, step=5), found(model)
+        results[precision] = (
+            Gradients(model, config, World())({"image": pixels, "text": ids}, step=5),
+            found(model),
+        )
     (exact, expected), (rounded, ours) = results["float32"], results["bf16"]
-    assert rounded.image.dtype == rounded.text.dtype == rounded.loss.dtype == torch.float32
+    assert {rounded.loss.dtype, *(x.dtype for x in rounded.points.values())} == {torch.float32}
     assert all(g.dtype == torch.float32 for g in ours.values())
-    assert not torch.equal(rounded.image, exact.image)
+    assert not torch.equal(rounded.points["image"], exact.points["image"])
     assert abs(rounded.loss - exact.loss) <= 20 * 2**-9 * exact.loss
     whole = torch.cat([g.flatten() for g in expected.values()])
     apart = torch.cat([ours[n].flatten() - g.flatten() for n, g in expected.items()])
@@ -152,13 +155,15 @@ def test_geometry_and_loss_do_not_see_bf16() -> None:
     """From the same features they give the same bits as without autocast."""
     model, config = build("hyperbolic", "vit").float(), settings("hyperbolic", precision="bf16")
     pixels, ids = batch()
-    terms = Gradients(model, config, World())(pixels.float(), ids, step=5)
+    terms = Gradients(model, config, World())({"image": pixels.float(), "text": ids}, step=5)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         image, text = model.image_features(pixels.float()), model.text_features(ids)
     assert image.dtype == torch.bfloat16
     plain = Objective(model.geometry, dataclasses.replace(config, precision="float32"), World())
-    again = plain(image.float(), text.float(), 5)
-    assert torch.equal(again.loss, terms.loss) and torch.equal(again.image, terms.image)
+    again = plain({"image": image.float(), "text": text.float()}, 5)
+    assert torch.equal(again.loss, terms.loss) and torch.equal(
+        again.points["image"], terms.points["image"]
+    )
 
 
 def test_batch_norm_under_accumulation_is_said(caplog: pytest.LogCaptureFixture) -> None:

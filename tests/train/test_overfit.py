@@ -23,7 +23,9 @@ def test_every_batch_holds_the_same_pairs_unchanged(small: SimpleNamespace, spli
     assert all(len(b.index) == 12 for b in batches)
     first: dict[int, Any] = {}
     for batch in batches:
-        for i, pixels, ids in zip(batch.index.tolist(), batch.pixels, batch.ids, strict=True):
+        for i, pixels, ids in zip(
+            batch.index.tolist(), batch.inputs["image"], batch.inputs["text"], strict=True
+        ):
             before = first.setdefault(i, (pixels, ids))
             assert torch.equal(before[0], pixels) and torch.equal(before[1], ids)
     assert len(first) == 12
