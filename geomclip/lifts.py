@@ -10,6 +10,7 @@ from torch import Tensor
 
 import manifolds
 from manifolds.base import Manifold
+from manifolds.product import Product
 
 Scale = Tensor | float
 
@@ -86,6 +87,20 @@ def minus_dist2(manifold: Manifold, x: Tensor, y: Tensor) -> Tensor:
     return -manifold.pairwise_dist2(x, y)
 
 
+def minus_mean_dist(manifold: Manifold, x: Tensor, y: Tensor) -> Tensor:
+    """-mean_i d(x_i, y_i) over the factors of a product: l1 where its own distance is l2 (PHyCLIP).
+
+    Raises ValueError for another manifold.
+    """
+    if not isinstance(manifold, Product):
+        raise ValueError(f"-mean_dist is a logit of products, got {manifold.name}")
+    parts = zip(manifold.factors, manifold.split(x), manifold.split(y), strict=True)
+    total = x.new_zeros(())
+    for factor, a, b in parts:
+        total = total + factor.pairwise_dist(a, b)  # type: ignore[operator]
+    return -total / len(manifold.factors)
+
+
 LIFTS: dict[str, Callable[[Manifold, Tensor, Scale, str], Tensor]] = {
     "normalise": normalise,
     "scale": scale,
@@ -98,4 +113,5 @@ LOGITS: dict[str, Callable[[Manifold, Tensor, Tensor], Tensor]] = {
     "minkowski": minkowski,
     "-dist": minus_dist,
     "-dist2": minus_dist2,
+    "-mean_dist": minus_mean_dist,
 }

@@ -20,7 +20,7 @@ class GeometrySpec:
     """Key of `manifolds.MANIFOLDS`, or "product"."""
     lift: Literal["normalise", "scale", "expmap0", "frame"]
     """Key of `lifts.LIFTS`: how a feature becomes a point."""
-    logit: Literal["dot", "minkowski", "-dist", "-dist2"]
+    logit: Literal["dot", "minkowski", "-dist", "-dist2", "-mean_dist"]
     """Key of `lifts.LOGITS`: the logit of two points over beta."""
     init_logit_scale: float = CLIP_LOGIT_SCALE
     """Initial log beta."""
@@ -74,4 +74,9 @@ GEOMETRIES: dict[str, GeometrySpec] = {
 
 PRODUCT = GeometrySpec("product", "frame", "-dist", learned_curvature=True, learned_alpha=True)
 """Any product of manifolds, each factor with its own curvature; any other manifold with a root too.
+"""
+
+PHYCLIP = GeometrySpec("product", "frame", "-mean_dist", learned_curvature=True, learned_alpha=True)
+"""PHyCLIP's: a product of hyperboloids whose logit is the mean of the factors' distances. Its root
+distance is the product's, the l2 norm of the factors'.
 """

@@ -81,7 +81,7 @@ def assemble(
         pixel_mean=preprocessing.mean,
         pixel_std=preprocessing.std,
         fit=preprocessing.fit,
-        logit_bias=None if bias is None else _number(bias, "logit_bias", where),
+        logit_bias=None if bias is None else number(bias, "logit_bias", where),
     )
     return model.eval()
 
@@ -107,7 +107,7 @@ def settle(source: Source, dim: int, scalars: Scalars, name: str | Callable[[], 
             if isinstance(part, CurvedManifold):
                 part.log_c.requires_grad_()
     with torch.no_grad():
-        geometry.logit_scale.fill_(_number(scalars.logit_scale, "logit_scale", source.where))
+        geometry.logit_scale.fill_(number(scalars.logit_scale, "logit_scale", source.where))
     return geometry
 
 
@@ -122,7 +122,7 @@ def build(name: str, dim: int, scalars: Scalars, where: str) -> Geometry:
         raise RequestError(f'{where}: there is no geometry "{name}"', CHOICES)
     bounds: dict[str, Any] = {}
     if scalars.c is not None:
-        c = math.exp(_number(scalars.c, "the curvature's logarithm", where))
+        c = math.exp(number(scalars.c, "the curvature's logarithm", where))
         # A published value may lie outside our bounds; what is read stays as it is.
         bounds = {"c_min": min(0.1, c), "c_max": max(10.0, c)}
     geometry = build_geometry(name, dim, **bounds)
@@ -136,11 +136,11 @@ def build(name: str, dim: int, scalars: Scalars, where: str) -> Geometry:
                 "Name the geometry that it was trained in.",
             )
     with torch.no_grad():
-        geometry.logit_scale.fill_(_number(scalars.logit_scale, "logit_scale", where))
+        geometry.logit_scale.fill_(number(scalars.logit_scale, "logit_scale", where))
         for modality, log_alpha in geometry.log_alpha.items():
-            log_alpha.fill_(_number(scalars.alpha[modality], f"alpha of {modality}", where))
+            log_alpha.fill_(number(scalars.alpha[modality], f"alpha of {modality}", where))
         if scalars.c is not None:
-            geometry.manifold.log_c.fill_(_number(scalars.c, "curvature", where))
+            geometry.manifold.log_c.fill_(number(scalars.c, "curvature", where))
         if scalars.root is not None and geometry.spec.root == "mean":
             root = scalars.root.flatten().double()
             if len(root) != dim or not root.norm() > 0:
@@ -159,7 +159,8 @@ def _unit(root: Tensor) -> Tensor:
     return root if abs(length - 1) < 1e-6 else root / length
 
 
-def _number(value: Tensor, what: str, where: str) -> float:
+def number(value: Tensor, what: str, where: str) -> float:
+    """A tensor of one finite number as that. Raises RequestError for any other."""
     if value.numel() != 1 or not torch.isfinite(value).all():
         raise RequestError(
             f"{where}: {what} is no finite number (shape {tuple(value.shape)})",

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from geomclip.errors import RequestError
-from geomclip.loaders import hf_clip, hf_siglip, hysac, meru, openclip
+from geomclip.loaders import hf_clip, hf_siglip, hysac, meru, openclip, phyclip
 from geomclip.loaders.layout import Layout
 
 LAYOUTS: tuple[Layout, ...] = (
@@ -16,6 +16,7 @@ LAYOUTS: tuple[Layout, ...] = (
     hf_siglip.LAYOUT,
     openclip.LAYOUT,
     meru.LAYOUT,
+    phyclip.LAYOUT,
     hysac.LAYOUT,
 )
 

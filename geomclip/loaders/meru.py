@@ -124,16 +124,13 @@ def _there(source: Source, value: "Tensor | None", name: str) -> "Tensor":
     return value
 
 
-LAYOUT = Layout(
-    "MERU (HyCoCLIP, ATMG, UNCHA)",
-    (
-        "visual.cls_token",
-        "visual.blocks.0.attn.qkv.weight",
-        "textual.token_embed.weight",
-        "textual.resblocks.0.attn.in_proj_weight",
-        "visual_proj.weight",
-        "textual_proj.weight",
-    ),
-    read,
-    lacks=("curvs.",),
+NEEDS = (
+    "visual.cls_token",
+    "visual.blocks.0.attn.qkv.weight",
+    "textual.token_embed.weight",
+    "textual.resblocks.0.attn.in_proj_weight",
+    "visual_proj.weight",
+    "textual_proj.weight",
 )
+
+LAYOUT = Layout("MERU (HyCoCLIP, ATMG, UNCHA)", NEEDS, read, lacks=("curvs.",))

@@ -9,6 +9,7 @@ from published import DIM, PATCH, SIDE, meru_features, meru_state
 from torch.testing import assert_close
 
 import geomclip
+from geomclip.analysis.neighbors import nearest
 from geomclip.errors import RequestError
 
 IDS = torch.tensor([[38, 5, 7, 39, 0, 0, 0, 0, 0], [38, 1, 2, 3, 4, 5, 6, 7, 39]])
@@ -93,3 +94,39 @@ def test_what_is_missing_is_named(tmp_path):
     path = write(tmp_path / "meru.pth", meru_state() | {"box_proj.weight": torch.zeros(2)})
     with pytest.raises(RequestError, match=r"our towers have: box_proj\.weight"):
         geomclip.load(path)
+
+
+def test_phyclip_is_a_product_whose_logit_is_the_mean_of_the_factors_distances(tmp_path):
+    state, factors, each = meru_state(), 6, DIM // 6
+    c = torch.linspace(-1, 1, factors).exp()
+    alphas = {"visual": torch.linspace(-0.5, 0.3, factors), "textual": torch.linspace(0.2, -1, 6)}
+    for i in range(factors):
+        state[f"curvs.{i}"] = c[i].log()
+        for tower, values in alphas.items():
+            state[f"{tower}_concept_alphas.{i}"] = values[i]
+    model = geomclip.load(write(tmp_path / "phyclip.pth", state))
+    pixels = torch.rand(3, 3, SIDE * PATCH, SIDE * PATCH)
+    features = meru_features(state, pixels, IDS)
+
+    def lifted(f: torch.Tensor, tower: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """Space components (n, k, d/k) and time components (n, k)."""
+        u = f.double().view(-1, factors, each) * alphas[tower].double().exp()[:, None]
+        length = c.double().sqrt()[:, None] * u.norm(dim=-1, keepdim=True)
+        x = length.sinh() / length * u
+        return x, (1 / c.double() + x.square().sum(-1)).sqrt()
+
+    (x, x_t), (y, y_t) = lifted(features[0], "visual"), lifted(features[1], "textual")
+    inner = torch.einsum("nkd,mkd->nmk", x, y) - x_t[:, None] * y_t
+    logits = -(torch.acosh(-c.double() * inner) / c.double().sqrt()).mean(-1) * math.exp(2.5)
+    with torch.no_grad():
+        image, text = model.encode_image(pixels), model.encode_text(IDS)
+        assert_close(image.double(), x.flatten(1), rtol=1e-4, atol=1e-4)
+        found = model.geometry.logits(image, text)
+    assert_close(found.double(), logits, rtol=1e-5, atol=1e-4)
+    near = nearest(model.geometry, image, text, 2)
+    assert_close(near.value.double(), -logits.sort(descending=True).values / math.exp(2.5),
+                 rtol=1e-5, atol=1e-5)  # fmt: skip
+    with pytest.raises(RequestError, match="in its tensors"):
+        geomclip.load(tmp_path / "phyclip.pth", geometry="meru")
+    with pytest.raises(RequestError, match="24 coordinates do not divide into 5 factors"):
+        geomclip.load(write(tmp_path / "cut.pth", without(state, "curvs.5")))
