@@ -64,15 +64,23 @@ def write(embeddings: Embeddings, path: Path) -> None:
         ".parquet": write_parquet,
         ".csv": write_csv,
     }
-    suffix = path.suffix.lower()
-    if suffix not in writers:
-        raise RequestError(
-            f'{path}: embeddings are not written as "{suffix}"', f"One of {', '.join(SUFFIXES)}."
-        )
+    suffix = check_suffix(path)
     with disk_errors(f"{path} can't be written", "Free some space, or choose another path."):
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
             writers[suffix](embeddings, temporary)
+
+
+def check_suffix(path: Path, *, several: bool = False) -> str:
+    """The suffix of a file to write, in lower case. Raises RequestError for one that is not
+    written, or that does not hold `several` modalities."""
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES or (several and suffix == ".npy"):
+        written = [name for name in SUFFIXES if not (several and name == ".npy")]
+        raise RequestError(
+            f'{path}: embeddings are not written as "{suffix}"', f"One of {', '.join(written)}."
+        )
+    return suffix
 
 
 def read(

@@ -62,11 +62,11 @@ def embed(
     if isinstance(data, str | Path):
         data = DataConfig(source=str(data))
     if isinstance(data, DataConfig):
-        from geomclip.encode_parts import corpus_or_records
+        from geomclip.encode_parts import corpus_or_records, level_names
 
         captions = captions or ("first" if data.source == "emoji" else "all")
         skip_bad, source = skip_bad or data.skip_bad, source or data.source
-        levels = levels or data.label_columns
+        levels = levels or level_names(data)
         data = corpus_or_records(data)
     blocks = list(encode(model, data, skip_bad=skip_bad, batch_size=batch_size, progress=progress))
     return join(
@@ -85,7 +85,7 @@ def encode(
 ) -> Iterator[Block]:
     """Blocks of `batch_size` encoded pictures. Raises as `embed`."""
     count = 0
-    for corpus, bad in _batches(data, model.image_size, batch_size):
+    for corpus, bad in _batches(data, model, batch_size):
         if bad and not skip_bad:
             raise RequestError(
                 f"{bad[0].where}: {bad[0].reason}",
@@ -151,13 +151,14 @@ def frozen(model: ContrastiveModel):  # type: ignore[no-untyped-def]  # a Geomet
 
 
 def _batches(
-    data: Corpus | Iterable[Record | BadRecord], size: int, batch_size: int
+    data: Corpus | Iterable[Record | BadRecord], model: ContrastiveModel, batch_size: int
 ) -> Iterator[tuple[Corpus, list[BadRecord]]]:
     """Decoded pictures, and the records among them that couldn't be."""
     if isinstance(data, Corpus):
         for start in range(0, len(data), batch_size):
             yield data.subset(range(start, min(start + batch_size, len(data)))), []
         return
+    size = model.image_size
     images: list[UInt8[Tensor, "4 s s"]] = []
     good: list[Record] = []
     bad: list[BadRecord] = []
@@ -166,7 +167,7 @@ def _batches(
             if isinstance(record, BadRecord):
                 bad.append(record)
             else:
-                images.append(decode_image(record.image, size))
+                images.append(decode_image(record.image, size, model.fit))
                 good.append(record)
         except BadImage as error:
             bad.append(BadRecord(record.where, str(error)))

@@ -47,6 +47,15 @@ def corpus_or_records(config: DataConfig) -> "Corpus | Iterator[Record | BadReco
     return read_source(config)
 
 
+def level_names(config: DataConfig) -> tuple[str, ...]:
+    """Names of the elements of label paths, most general first, where the data give some."""
+    if config.source == "emoji":
+        from geomclip.data.emoji import LEVELS
+
+        return LEVELS
+    return config.label_columns
+
+
 def open_records(config: DataConfig, progress: Callable[[int], None]) -> ShardSource:
     """All records of a data set by their place. Raises RequestError where it can't be used."""
     from geomclip.data.sources import files_of, name_of
@@ -146,7 +155,7 @@ def embed_to(
             config.source, len(bad), total, bad[0].where, bad[0].reason,
         )  # fmt: skip
     embeddings = join(
-        model, blocks, captions=captions, batch_size=batch_size, levels=config.label_columns,
+        model, blocks, captions=captions, batch_size=batch_size, levels=level_names(config),
         source=source,
     )  # fmt: skip
     embeddings.write(out)

@@ -17,7 +17,7 @@ RUN = [
     p
     for p in PAGES
     if p.parent in (ROOT / "docs" / "manifolds", ROOT / "docs" / "losses")
-    or p.stem in ("conventions", "new_manifold", "optimizers")
+    or p.stem in ("analysis", "conventions", "embeddings", "new_manifold", "optimizers")
 ]
 
 

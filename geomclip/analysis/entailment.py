@@ -83,7 +83,7 @@ class Cones(Result):
             if row.is_share
         ]
         title = f"{name_of(self.geometry)}: entailment cones"
-        return [bars("cones", title, self.geometry, "per cent", rows, note=self.notes()[0])]
+        return [bars("cones", title, self.geometry, "per cent", rows)]
 
 
 def cones(source: Embeddings | Space) -> Cones:

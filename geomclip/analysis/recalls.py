@@ -110,8 +110,9 @@ def retrieval(source: Embeddings | Space) -> Retrieval:
             per_label = torch.bincount(theirs[theirs >= 0], minlength=top)
             count = per_label[mine.clamp_min(0)] - int(a == b)
             count[mine < 0] = 0
-            # Labels of one point each would ask for partners once more.
-            if not bool((count > 0).any()):
+            # Across, labels of one point each would ask for partners once more.
+            again = a != b and space.pair is not None and int(per_label.max()) < 2
+            if again or not bool((count > 0).any()):
                 continue
             found = space.neighbors(a, b).index
             add(f"{a} → {b}, same label", a, b, theirs[found] == mine[:, None], count)

@@ -1,7 +1,7 @@
 """How far texts of every level and pictures lie from the root (figure 2 of arXiv 2409.13079)."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
@@ -10,7 +10,7 @@ from torch import Tensor
 from geomclip import resampling
 from geomclip.analysis.density import Densities, densities, overlap
 from geomclip.analysis.result import Result, Row
-from geomclip.analysis.space import Space
+from geomclip.analysis.space import Root, Space
 from geomclip.embeddings import LABEL, Embeddings
 from geomclip.errors import RequestError
 from geomclip.statistics import Measured
@@ -18,7 +18,7 @@ from geomclip.statistics import Measured
 if TYPE_CHECKING:
     from geomclip.viz.charts import Chart
 
-Root = Literal["own", "origin", "mean", "empty"]
+BINS = 60
 
 
 @dataclass(frozen=True)
@@ -75,25 +75,44 @@ class RootDistances(Result):
                 {name: self.density.height[name].tolist() for name in order},
                 {name: self.distance[name].sort().values.tolist() for name in order},
                 {name: name.capitalize() for name in order},
-                note=f"Kernel densities, each scaled to its own peak; upright lines are medians. "
-                f"Root: {self.root}.",
-            )
+                note="Kernel densities, each scaled to its own peak; upright lines are medians.",
+            ),
+            *([self.paper_chart()] if self.pair else []),
         ]
 
+    def paper_chart(self) -> "Chart":
+        """Histograms of the first two modalities in per cent of their points, as figures 2 and 4 of
+        arXiv 2409.13079 show root distances of trained models (under root="own")."""
+        from geomclip.viz.densities import lines, name_of
 
-def root_distances(source: Embeddings | Space, *, root: Root = "own") -> RootDistances:
+        assert self.pair is not None
+        both = torch.cat([self.distance[m] for m in self.pair]).double()
+        edges = torch.linspace(both.min().item(), both.max().item(), BINS + 1).double()
+        middle = ((edges[1:] + edges[:-1]) / 2).tolist()
+        series = {}
+        for m in self.pair:
+            place = torch.bucketize(self.distance[m].double(), edges[1:-1])
+            counts = torch.bincount(place, minlength=BINS).double()
+            series[m] = (middle, (100 * counts / counts.sum()).tolist())
+        title = f"{name_of(self.geometry)}: root distances of {' and '.join(self.pair)}"
+        return lines("roots-paper", title, self.geometry, self.unit, "per cent of points", series)
+
+
+def root_distances(source: Embeddings | Space, *, root: Root | None = None) -> RootDistances:
     """Distances of all points to the root.
 
     Args:
         root: "own": the geometry's, as in figure 2 of the paper: the origin, or for clip and
             elliptic the mean, with clip's distance (1 - cos) / 2; "origin": dist0; "mean": geodesic
-            distance to the midpoint of the first two modalities; "empty": to the text "".
+            distance to the midpoint of the first two modalities; "empty": to the text ""; what the
+            space says (own) by default.
 
     Raises:
         RequestError: the origin of a sphere, where it is a point like any other; or the point of
             the text "" is not known.
     """
     space = Space.of(source)
+    root = root or space.root
     e = space.everything
     geometry, manifold = e.geometry, e.manifold
     unit = "geodesic length"

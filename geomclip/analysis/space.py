@@ -5,6 +5,7 @@ pair of points take `embeddings`, a random sample where there are more than `lim
 """
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from jaxtyping import Int
@@ -14,6 +15,8 @@ from geomclip.analysis.neighbors import nearest
 from geomclip.embeddings import Embeddings
 from manifolds import Manifold
 from manifolds.kernels.neighbors import Neighbors
+
+Root = Literal["own", "origin", "mean", "empty"]
 
 # Points of a modality that pairs are formed of.
 LIMIT = 50_000
@@ -29,12 +32,14 @@ class Space:
         everything: the embeddings; where their root is a mean that was never set, it is theirs.
         limit: points of a modality among which pairs are formed.
         min_radius: K of the entailment cones.
+        root: what root distances start from, see `root_distances`.
         seed: of every sample.
     """
 
     everything: Embeddings
     limit: int = LIMIT
     min_radius: float = 0.1
+    root: Root = "own"
     seed: int = 0
     embeddings: Embeddings = field(init=False)
     _neighbors: dict[tuple[str, str], Neighbors] = field(init=False, default_factory=dict)

@@ -108,7 +108,7 @@ def analyze(
         progress: called with the title of each before it begins.
 
     Raises:
-        RequestError: an unknown name.
+        RequestError: an unknown name, or no analysis has what it needs.
     """
     for name in only:
         if name not in ANALYSES:
@@ -121,4 +121,10 @@ def analyze(
             results[name] = ANALYSES[name].run(space)
         except RequestError as error:
             left_out[name] = error.what
+    if not results:
+        raise RequestError(
+            f"{space.everything.source or 'embeddings'}: nothing to analyse: "
+            + "; ".join(left_out.values()),
+            "Give what these analyses need, or leave --only out.",
+        )
     return Report(space.everything.to_dict(), results, left_out)

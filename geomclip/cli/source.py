@@ -28,7 +28,12 @@ class SourceOptions:
     """Of a SOURCE that does not say how its distance is measured: clip, elliptic, euclip, meru, or
     any other name of a geometry."""
     c: float | None = None
-    """Curvature magnitude of that geometry, where it learns one: the space curves as -c."""
+    """Curvature magnitude of that geometry for an embeddings file, where it learns one: the space
+    curves as -c."""
+    tokenizer: Path | None = None
+    """Vocabulary of a checkpoint that has none beside it."""
+    quick_gelu: bool | None = None
+    """OpenAI's activation, of a checkpoint that does not say."""
     features: bool = False
     """The rows of an embeddings file are raw features (not normalised, before the exponential
     map); the geometry makes points of them."""
@@ -91,7 +96,18 @@ def open_model(source: Path, options: SourceOptions) -> "ContrastiveModel":
             f"{source} holds embeddings, and no model that could encode anything",
             "Pass a run folder or a checkpoint.",
         )
-    return load(source).to(find_device(options.device))
+    if options.c is not None or options.features:
+        raise RequestError(
+            f"{source} is a model, which knows its curvature and lifts its own features",
+            "Leave --c and --features out.",
+        )
+    model = load(
+        source,
+        geometry=options.geometry or None,
+        tokenizer=options.tokenizer,
+        quick_gelu=options.quick_gelu,
+    )
+    return model.to(find_device(options.device))
 
 
 def open_embeddings(
@@ -119,7 +135,7 @@ def open_embeddings(
         from geomclip.data.sources import load as load_data
 
         with counting(output, f"reading {held_out.source}") as count:
-            splits = load_data(held_out, model.image_size, progress=count)
+            splits = load_data(held_out, model.image_size, fit=model.fit, progress=count)
         if not splits.evaluation:
             raise RequestError(
                 f"{source}: nothing of its data ({held_out.source}) was held out",

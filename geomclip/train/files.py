@@ -40,6 +40,9 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         with open(temporary, "rb+") as file:
+            # As open() would have made it: some libraries make files that nobody else may read.
+            os.umask(mask := os.umask(0))
+            os.fchmod(file.fileno(), 0o666 & ~mask)
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:

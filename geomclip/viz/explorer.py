@@ -245,7 +245,7 @@ def render(
     from markupsafe import Markup
 
     from geomclip import __version__
-    from geomclip.viz.report import POLICY, embed
+    from geomclip.viz.pages import POLICY, embed
 
     data = atlas(samples, pictures, min_radius)
     folder = resources.files("geomclip.viz")

@@ -4,22 +4,14 @@ The page is a function of `Results` alone. Everything it needs is inside: one co
 pictures as data URIs, the numbers as results.json and results.csv.
 """
 
-import base64
-import json
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from geomclip.names import family
-from geomclip.results import METRICS, Results, Variant, finite, write_file
-from geomclip.viz import curves, deviations, distances, dots, style, tables, verdict
+from geomclip.results import METRICS, Results, Variant, write_file
+from geomclip.viz import curves, deviations, distances, dots, pages, style, tables, verdict
 from geomclip.viz.charts import Table
-
-# No request leaves the page: not even a mistake in it could make one.
-POLICY = (
-    "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-)
 
 
 @dataclass(frozen=True)
@@ -33,26 +25,12 @@ class Legend:
 
 def render(results: Results) -> str:
     """The page. All texts from outside (captions, labels, paths) are escaped."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
-    from plotly.offline import get_plotlyjs
 
-    folder = resources.files("geomclip.viz")
-    with resources.as_file(folder) as path:
-        environment = Environment(
-            loader=FileSystemLoader(path),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        template = environment.get_template("report.html.j2")
-        style_sheet = (path / "report.css").read_text(encoding="utf-8")
-        script = (path / "report.js").read_text(encoding="utf-8")
+    page = pages.open_page("report.html.j2")
     training, roots = curves.curves(results), distances.root_distances(results)
-    return template.render(
+    return page.template.render(
         results=results,
-        policy=POLICY,
         title=title(results),
         verdict=verdict.verdict(results),
         legend=legend(results),
@@ -68,14 +46,12 @@ def render(results: Results) -> str:
         gallery=results.gallery,
         facts=facts(results),
         environment=environment_table(results),
-        links={"json": _json_link(results), "csv": _link("text/csv", results.to_csv())},
+        links={"json": _json_link(results), "csv": pages.link("text/csv", results.to_csv())},
         count=style.count,
-        palette=Markup(palette(results)),
-        style=Markup(style_sheet),
-        script=Markup(script),
-        plotly=Markup(get_plotlyjs()),
-        figures=Markup(embed({chart.id: chart.spec for chart in [*training, *roots]})),
-        embedded=Markup(embed(_light(results))),
+        palette=Markup(pages.palette({family(v.geometry) for v in results.variants})),
+        figures=Markup(pages.embed({chart.id: chart.spec for chart in [*training, *roots]})),
+        embedded=Markup(pages.embed(_light(results))),
+        **page.common,
     )
 
 
@@ -97,16 +73,6 @@ def legend(results: Results) -> list[Legend]:
         Legend(style.label(v), style.colour(v), curves.line_pattern(results, v))
         for v in results.variants
     ]
-
-
-def palette(results: Results) -> str:
-    """CSS that defines each geometry's colour on light and dark paper."""
-    names = sorted({family(v.geometry) for v in results.variants})
-    light, dark = (
-        "".join(f"--g-{name}:{style.COLOURS[name][side]};" for name in names) for side in (0, 1)
-    )
-    night = "@media screen and (prefers-color-scheme:dark){:root:not(.light){" + dark + "}}"
-    return f":root{{{light}}}{night}"
 
 
 def facts(results: Results) -> list[tuple[str, str]]:
@@ -138,17 +104,6 @@ def environment_table(results: Results) -> Table:
     return Table(("What", "Which"), rows)
 
 
-def dump(value: Any) -> str:
-    """Compact JSON without NaN."""
-    return json.dumps(finite(value), separators=(",", ":"), ensure_ascii=False)
-
-
-def embed(value: Any) -> str:
-    """JSON that can stand inside a script element."""
-    # Inside <script>, "<" could end the element or open a comment; JSON has it in strings only.
-    return dump(value).replace("<", "\\u003c")
-
-
 def _light(results: Results) -> dict[str, Any]:
     """results.json without the pictures, which the page shows already."""
     values = results.to_dict()
@@ -157,9 +112,4 @@ def _light(results: Results) -> dict[str, Any]:
 
 
 def _json_link(results: Results) -> str:
-    return _link("application/json", dump(_light(results)))
-
-
-def _link(kind: str, text: str) -> str:
-    encoded = base64.b64encode(text.encode("utf-8")).decode("ascii")
-    return f"data:{kind};charset=utf-8;base64,{encoded}"
+    return pages.link("application/json", pages.dump(_light(results)))

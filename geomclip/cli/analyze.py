@@ -1,0 +1,119 @@
+"""`geomclip analyze SOURCE [SOURCE ...]`: what does a space of embeddings look like?"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from geomclip.cli.options import Common, CommonFlags, comma_list, parse, spell_out
+from geomclip.cli.output import Output, finite, table
+from geomclip.cli.progress import counting
+from geomclip.cli.source import SourceOptions, open_embeddings, with_data
+from geomclip.errors import RequestError
+
+if TYPE_CHECKING:
+    from geomclip.analysis.table import Report
+
+JSON, HTML = "analysis.json", "analysis.html"
+
+
+@dataclass(frozen=True)
+class AnalyzeOptions:
+    """Root distances, modality gap, alignment, retrieval, cones, spectrum and hubs of one space or
+    of several side by side, each number with its standard error."""
+
+    sources: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE ...")]
+    """Embeddings (.safetensors, .npz, .npy, .parquet, .csv), run folders, checkpoints."""
+    source: Annotated[SourceOptions, tyro.conf.arg(name="")] = field(default_factory=SourceOptions)
+    only: str = ""
+    """Analyses to make, as roots,gap; all when empty."""
+    root: Literal["own", "origin", "mean", "empty"] = "own"
+    """What root distances start from: the geometry's own root (the origin; of clip and elliptic
+    the mean), the origin, the midpoint of the embeddings, or the text ""."""
+    min_radius: float = 0.1
+    """K of the entailment cones."""
+    max_points: int = 50_000
+    """Points of a modality that are compared with all others; a random sample where there are
+    more."""
+    seed: int = 0
+    """Of samples and resampling."""
+    out: Path | None = None
+    """Folder of analysis.json and analysis.html; that of the first SOURCE by default."""
+    common: CommonFlags = field(default_factory=Common)
+
+
+def run(argv: list[str]) -> int:
+    """Parse, analyse, write, report."""
+    argv = spell_out(argv)
+    options = parse(AnalyzeOptions, argv, prog="geomclip analyze")
+    if not options.sources:
+        raise RequestError("there is no SOURCE", "geomclip analyze embeddings.safetensors")
+    if options.max_points < 2:
+        raise RequestError(f"--max-points is {options.max_points}", "Give 2 or more.")
+    if not 0 <= options.min_radius < float("inf"):
+        raise RequestError(f"--min-radius is {options.min_radius:g}", "Give 0 or more.")
+    output = Output(options.common)
+    reports = {}
+    for name, source in zip(short_names(options.sources), options.sources, strict=True):
+        reports[name] = analyse(source, options, output, argv)
+    first = options.sources[0]
+    folder = options.out or (first if first.is_dir() else first.parent)
+    values = {name: report.to_dict() for name, report in reports.items()}
+    write(folder, values, reports)
+    show(reports, output)
+    for name, report in reports.items():
+        for reason in report.left_out.values():
+            output.note(f"Left out ({name}): {reason}")
+    output.note(f"Written to {folder / JSON} and {folder / HTML}")
+    if options.common.json:
+        output.result(values, "")
+    return 0
+
+
+def analyse(source: Path, options: AnalyzeOptions, output: Output, argv: list[str]) -> "Report":
+    """The report on one SOURCE."""
+    embeddings = open_embeddings(source, with_data(options.source, argv), output, argv)
+    from geomclip.analysis import Space, analyze
+
+    space = Space(
+        embeddings,
+        limit=options.max_points,
+        min_radius=options.min_radius,
+        root=options.root,
+        seed=options.seed,
+    )
+    only = comma_list(options.only, "--only") if options.only else []
+    with counting(output, f"analysing {source}"):
+        return analyze(space, only, lambda title: output.note(f"{source}: {title.lower()}"))
+
+
+def short_names(sources: tuple[Path, ...]) -> list[str]:
+    """What the sources are called: their last parts, or whole paths where two share one."""
+    names = [source.name or str(source) for source in sources]
+    return names if len(set(names)) == len(names) else [str(source) for source in sources]
+
+
+def show(reports: dict[str, "Report"], output: Output) -> None:
+    """The tables: to stdout, or to stderr where stdout is for --json."""
+    from geomclip.viz.analysis import text_table
+
+    for title, found in text_table(reports):
+        drawn = table(title, found.columns, found.rows)
+        if not output.json:
+            output.result({}, drawn)
+        elif not output.quiet:
+            output.console.print(drawn)
+
+
+def write(folder: Path, values: dict[str, Any], reports: dict[str, "Report"]) -> None:
+    """analysis.json and analysis.html, each whole or not at all."""
+    from geomclip.train.files import disk_errors, write_text
+    from geomclip.viz.analysis import render
+
+    with disk_errors(f"{folder} can't be written", "Choose another --out."):
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(finite(values), indent=2, ensure_ascii=False)
+        write_text(folder / JSON, text + "\n")
+        write_text(folder / HTML, render(reports))
