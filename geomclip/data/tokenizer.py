@@ -131,7 +131,7 @@ class Tokenizer:
             tuple("".join(spelled.get(char, char) for char in part) for part in pair)
             for pair in json.loads(backend.to_str())["model"]["merges"]
         ]
-        return cls._from_merges([(left, right) for left, right in merges])
+        return cls.from_merges([(left, right) for left, right in merges])
 
     @classmethod
     def from_clip(
@@ -149,7 +149,7 @@ class Tokenizer:
         """
         if merges is None:
             lines = _read_text(vocab).split("\n")[1 : vocab_size - 2 * 256 - 1]
-            return cls._from_merges(_parse_merges(lines, vocab))
+            return cls.from_merges(_parse_merges(lines, vocab))
         pairs = _parse_merges(_read_text(merges).split("\n"), merges)
         try:
             ids = json.loads(_read_text(vocab))
@@ -173,7 +173,8 @@ class Tokenizer:
         return cls.from_clip(path, vocab_size=vocab_size)
 
     @classmethod
-    def _from_merges(cls, merges: list[tuple[str, str]]) -> "Tokenizer":
+    def from_merges(cls, merges: list[tuple[str, str]]) -> "Tokenizer":
+        """The vocabulary that these merges make, best first: bytes, merged symbols, the marks."""
         symbols = byte_symbols()
         tokens = [*symbols, *(s + WORD_END for s in symbols), *(a + b for a, b in merges), SOT, EOT]
         return cls(_backend({token: i for i, token in enumerate(tokens)}, merges, "merges"))
