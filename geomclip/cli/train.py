@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import tyro
 
+from geomclip.cli import dryrun
+from geomclip.cli.dryrun import DryRunOptions
 from geomclip.cli.options import Common, CommonFlags, guard_pipes, parse, peek, replace, spell_out
 from geomclip.cli.output import Output
 from geomclip.cli.progress import RunProgress, clock_time, counting
@@ -31,6 +33,7 @@ class TrainOptions:
     """Run folder; runs/GEOMETRY by default."""
     resume: bool = False
     """Continue the run in the run folder."""
+    dry: Annotated[DryRunOptions, tyro.conf.arg(name="")] = field(default_factory=DryRunOptions)
     common: CommonFlags = field(default_factory=Common)
 
 
@@ -41,6 +44,9 @@ def run(argv: list[str]) -> int:
         options = parse_options(argv)
     out = options.out or Path("runs") / options.settings.geometry
     output = Output(options.common if rank == 0 else replace(options.common, quiet=True))
+    if options.dry.dry_run:
+        dryrun.run(options.settings, options.dry, output)
+        return 0
     result = train(options.settings, out, options.resume, output)
     if rank > 0:
         return 0
@@ -62,6 +68,7 @@ def parse_options(argv: list[str]) -> TrainOptions:
     argv = spell_out(argv)
     default = TrainOptions(settings=base_config(argv))
     options = parse(TrainOptions, argv, prog="geomclip train", default=default)
+    options.dry.check()
     data = guard_pipes(options.settings.data, argv)
     settings = overfit_settings(replace(options.settings, data=data))
     return replace(options, settings=settings)

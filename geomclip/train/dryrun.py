@@ -5,7 +5,7 @@ all: on the line through both lies the estimate for the batch. FLOPs are counted
 convolutions, attention; Kaplan et al. 2020 count the same), not derived from a formula.
 """
 
-import gc
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -26,9 +26,9 @@ from geomclip.train.config import TrainConfig
 from geomclip.train.criterion import Criterion
 from geomclip.train.gradients import Gradients
 from geomclip.train.hardware import USABLE, UTILISATION, Hardware
-from geomclip.train.loop import build_losses
 from geomclip.train.optim import build_optimizer, clip_gradients, named_scalars, set_lr
-from geomclip.train.samples import NOTHING
+from geomclip.train.overfit import FIRST_TEXT
+from geomclip.train.samples import NOTHING, Samples
 from geomclip.train.schedule import lr_factor
 from geomclip.train.setup import find_tokenizer, reproducible
 from geomclip.train.synthetic import synthetic_splits, synthetic_tokenizer
@@ -164,6 +164,10 @@ def dry_run(
         RequestError: settings that don't fit together, more pairs than a device takes at once, or a
             utilisation outside (0, 1].
     """
+    if not 0 < utilisation <= 1:
+        raise RequestError(
+            f"utilisation is a share of the peak, got {utilisation:g}", "0.2 to 0.5 is usual."
+        )
     devices = hardware.count if hardware else 1
     at_once = config.pairs(devices) // config.accumulate
     if pairs > at_once:
@@ -252,17 +256,16 @@ class _Bench:
 
     def __init__(self, config: TrainConfig, world: World) -> None:
         # Parts of a batch are steps of their size here; the estimate counts what caching adds.
-        self.config, self.world = replace(config, accumulate=1, overfit=0), world
+        config = replace(config, accumulate=1, overfit=0, captions=FIRST_TEXT)
+        self.config, self.world = config, world
         splits = synthetic_splits(config, 1)
         self.tokenizer = self._tokenizer(config, Path(), splits)
-        self.model: ContrastiveModel = build_model(self.config, self.tokenizer)
+        self.model: ContrastiveModel = build_model(config, self.tokenizer)
         self.model.to(world.device).train()
-        _, criterion = build_losses(self.config, self.model.geometry, splits, self.tokenizer)
+        criterion = Criterion(config, self.model.geometry, items=config.batch_size)
         self.criterion: Criterion = criterion.to(world.device)
-        self.optimizer = build_optimizer(
-            self.model, self.model.geometry, self.config, self.criterion
-        )
-        self.gradients = Gradients(self.model, self.config, world, self.criterion)
+        self.optimizer = build_optimizer(self.model, self.model.geometry, config, self.criterion)
+        self.gradients = Gradients(self.model, config, world, self.criterion)
         self._warm = False
 
     @staticmethod
@@ -285,8 +288,13 @@ class _Bench:
     def flops(self) -> _Flops:
         """FLOPs of one pair through the towers."""
         pixels, ids = self._inputs(1)
+        eager = (
+            torch.compiler.set_stance("force_eager")
+            if self.config.compile
+            else contextlib.nullcontext()
+        )
         # Attention as its matrix products: fused kernels are not all known to the counter.
-        with sdpa_kernel(SDPBackend.MATH), torch.compiler.set_stance("force_eager"):
+        with sdpa_kernel(SDPBackend.MATH), eager:
             with FlopCounterMode(display=False) as forward:
                 features = self.gradients.towers(pixels, ids)
             with FlopCounterMode(display=False) as backward:
@@ -335,8 +343,11 @@ class _Bench:
         config = replace(self.config, batch_size=pairs)
         splits = synthetic_splits(config, pairs)
         batch = open_stream(config, splits, self.tokenizer).next()
-        samples, _ = build_losses(config, self.model.geometry, splits, self.tokenizer)
-        known = samples.known(batch, self.world.device) if samples else NOTHING
+        known = NOTHING
+        if needs := Criterion.needed(config):
+            length, levels = config.model.text.context_length, len(config.loss.levels)
+            samples = Samples(splits, self.tokenizer, length, needs=needs, levels=levels)
+            known = samples.known(batch, self.world.device)
         pixels, ids = batch.pixels.to(self.world.device), batch.ids.to(self.world.device)
         parameters: list[nn.Parameter] = [*self.model.parameters(), *self.criterion.parameters()]
 
@@ -352,7 +363,6 @@ class _Bench:
             self.model.geometry.apply_bounds_()
             took.append(self._now() - begun)
 
-        gc.collect()
         return step
 
     def _now(self) -> float:

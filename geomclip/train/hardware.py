@@ -29,7 +29,7 @@ class Accelerator:
     """Bytes."""
 
 
-def _row(bf16: float, float32: float, gib: int) -> Accelerator:
+def _row(bf16: float | int, float32: float | int, gib: int) -> Accelerator:
     return Accelerator(bf16 * 1e12, float32 * 1e12, gib << 30)
 
 
@@ -63,16 +63,8 @@ class Hardware:
     def __str__(self) -> str:
         return f"{self.name}x{self.count}"
 
-    def seconds(self, flops: float, precision: str, utilisation: float) -> float:
-        """Wall seconds of so many FLOPs, shared equally, at a share of the peak.
-
-        Raises:
-            RequestError: the share does not lie in (0, 1].
-        """
-        if not 0 < utilisation <= 1:
-            raise RequestError(
-                f"utilisation is a share of the peak, got {utilisation:g}", "0.2 to 0.5 is usual."
-            )
+    def seconds(self, flops: int, precision: str, utilisation: float) -> float:
+        """Wall seconds of so many FLOPs, shared equally, at a share of the peak."""
         return flops / (self.count * self.peak(precision) * utilisation)
 
     def peak(self, precision: str) -> float:

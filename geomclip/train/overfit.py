@@ -16,7 +16,8 @@ _STILL = AugmentConfig(
     rotate=0.0, scale=(1.0, 1.0), shift=0.0, background=0.0, brightness=0.0, saturation=0.0,
     channel_shift=0.0,
 )  # fmt: skip
-_FIRST = CaptionConfig(
+# A picture's first caption and nothing else.
+FIRST_TEXT = CaptionConfig(
     text=1.0, text_keyword=0.0, keywords=0.0, ancestor_text=0.0, ancestors=(), template=0.0
 )
 
@@ -25,7 +26,9 @@ def overfit_settings(config: TrainConfig) -> TrainConfig:
     """The settings of an overfit check; others, and those of a check already, as they are."""
     if not config.overfit:
         return config
-    return dataclasses.replace(config, batch_size=config.overfit, augment=_STILL, captions=_FIRST)
+    return dataclasses.replace(
+        config, batch_size=config.overfit, augment=_STILL, captions=FIRST_TEXT
+    )
 
 
 def overfit_pairs(corpus: "Corpus", count: int) -> "Corpus":

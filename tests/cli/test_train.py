@@ -163,3 +163,27 @@ def test_a_checkpoint_of_another_shape(trained, tmp_path, capsys):
 def test_evaluate_refuses_what_is_no_run(tmp_path, capsys):
     assert main(["evaluate", str(tmp_path)]) == 2
     assert "no run" in capsys.readouterr().err
+
+
+def test_a_dry_run_reads_and_writes_nothing(settings, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    argv = ["train", "--config", str(settings), "--data", "nowhere/{000..999}.tar", "--dry-run"]
+    argv += ["--hardware", "h100x2", "--price-per-hour", "2.5", "--micro-batch", "2"]
+    assert main([*argv, "--json", "--device", "cuda:7"]) == 0
+    captured = capsys.readouterr()
+    values = json.loads(captured.out)
+    assert "There is no cuda:7 here: measured on cpu." in captured.err
+    assert not list(tmp_path.iterdir())
+    assert (values["samples"], values["pairs_at_once"], values["hardware"]) == (96, 4, "h100x2")
+    assert values["measured"]["pairs"] == 2 and values["measured"]["samples_per_second"] > 0
+    assert values["parameters"]["total"] > 8 * 600 and values["cost"] > 0
+
+
+def test_options_of_a_dry_run_ask_for_one(settings, capsys):
+    argv = ["train", "--config", str(settings)]
+    assert main([*argv, "--hardware", "h100"]) == 2
+    assert "--hardware is for a dry run\n  Add --dry-run." in capsys.readouterr().err
+    assert main([*argv, "--dry-run", "--price-per-hour", "2"]) == 2
+    assert "--price-per-hour has no --hardware" in capsys.readouterr().err
+    assert main([*argv, "--dry-run", "--hardware", "abacus"]) == 2
+    assert 'hardware: "abacus" is not known' in capsys.readouterr().err
