@@ -80,6 +80,7 @@ def test_recipes_of_a_scale_differ_in_what_their_names_say_alone(configs):
         ("datacomp-small", 12_800_000, 4096, 500),
         ("datacomp-medium", 128_000_000, 4096, 500),
         ("redcaps-meru", 120_000 * 2048, 2048, 4000),
+        ("grit-hycoclip", 500_000 * 768, 768, 4000),
     ],
 )
 def test_budgets_are_the_published_ones(configs, stem, samples, batch, warmup):
@@ -88,6 +89,15 @@ def test_budgets_are_the_published_ones(configs, stem, samples, batch, warmup):
     assert round(config.warmup * config.steps) == warmup
     assert (config.lr, config.scalar_lr, config.weight_decay) == (5e-4, 5e-4, 0.2)
     assert config.betas == (0.9, 0.98) and config.clip_norm == 0
+
+
+def test_hycoclips_recipe_has_its_four_cones(configs):
+    config = configs["grit-hycoclip"]
+    assert (config.loss.contrastive, config.entailment, config.min_radius) == ("hycoclip", 0.2, 0.1)
+    assert config.roles.links == (
+        ("text", "image"), ("phrase", "box"), ("box", "image"), ("phrase", "text")
+    )  # fmt: skip
+    assert set(config.roles.encoders.values()) == {"image", "text"}
 
 
 def test_the_files_are_as_the_script_writes_them(capsys):

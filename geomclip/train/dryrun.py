@@ -24,9 +24,15 @@ from geomclip.errors import RequestError
 from geomclip.model import ContrastiveModel, build_model
 from geomclip.train.config import TrainConfig
 from geomclip.train.criterion import Criterion
-from geomclip.train.gradients import Gradients
+from geomclip.train.gradients import Gradients, Layout
 from geomclip.train.hardware import USABLE, UTILISATION, Hardware
-from geomclip.train.optim import build_optimizer, clip_gradients, named_scalars, set_lr
+from geomclip.train.optim import (
+    build_optimizer,
+    clip_gradients,
+    named_scalars,
+    set_lr,
+    step_within_bounds,
+)
 from geomclip.train.overfit import FIRST_TEXT
 from geomclip.train.samples import NOTHING, Samples
 from geomclip.train.schedule import lr_factor
@@ -260,7 +266,9 @@ class _Bench:
         self.config, self.world = config, world
         splits = synthetic_splits(config, 1)
         self.tokenizer = self._tokenizer(config, Path(), splits)
-        self.model: ContrastiveModel = build_model(config, self.tokenizer)
+        # A table has a row for each of as many items as a batch has: how many there are, data tell.
+        items = [str(i) for i in range(config.batch_size)] if config.reads_items else []
+        self.model: ContrastiveModel = build_model(config, self.tokenizer, items)
         self.model.to(world.device).train()
         criterion = Criterion(config, self.model.geometry, items=config.batch_size)
         self.criterion: Criterion = criterion.to(world.device)
@@ -287,7 +295,9 @@ class _Bench:
 
     def flops(self) -> _Flops:
         """FLOPs of one pair through the towers."""
-        pixels, ids = self._inputs(1)
+        inputs = self._inputs(1)
+        layout = Layout.of(self.config.roles, inputs, NOTHING)
+        given = layout.by_encoder(inputs, None, list(self.gradients.towers.encoders))
         eager = (
             torch.compiler.set_stance("force_eager")
             if self.config.compile
@@ -296,7 +306,7 @@ class _Bench:
         # Attention as its matrix products: fused kernels are not all known to the counter.
         with sdpa_kernel(SDPBackend.MATH), eager:
             with FlopCounterMode(display=False) as forward:
-                features = self.gradients.towers(pixels, ids)
+                features = self.gradients.towers(*given)
             with FlopCounterMode(display=False) as backward:
                 torch.stack([f.float().sum() for f in features]).sum().backward()
         self.model.zero_grad()
@@ -332,11 +342,11 @@ class _Bench:
             unmeasured=why,
         )
 
-    def _inputs(self, pairs: int) -> tuple[Tensor, Tensor]:
+    def _inputs(self, pairs: int) -> dict[str, Tensor]:
+        """A batch of records by modality, on the device."""
         config = replace(self.config, batch_size=pairs)
-        stream = open_stream(config, synthetic_splits(config, pairs), self.tokenizer)
-        batch = stream.next()
-        return batch.pixels.to(self.world.device), batch.ids.to(self.world.device)
+        batch = open_stream(config, synthetic_splits(config, pairs), self.tokenizer).next()
+        return {name: x.to(self.world.device) for name, x in batch.inputs.items()}
 
     def _step(self, pairs: int, took: list[float]) -> Callable[[], None]:
         """A step, which adds to `took` the seconds of its gradients and those of its update."""
@@ -348,19 +358,18 @@ class _Bench:
             length, levels = config.model.text.context_length, len(config.loss.levels)
             samples = Samples(splits, self.tokenizer, length, needs=needs, levels=levels)
             known = samples.known(batch, self.world.device)
-        pixels, ids = batch.pixels.to(self.world.device), batch.ids.to(self.world.device)
+        inputs = {name: x.to(self.world.device) for name, x in batch.inputs.items()}
         parameters: list[nn.Parameter] = [*self.model.parameters(), *self.criterion.parameters()]
 
         def step() -> None:
             begun = self._now()
             set_lr(self.optimizer, lr_factor(0, config.steps, config.warmup))
-            self.gradients(pixels, ids, 0, known)
+            self.gradients(inputs, 0, known)
             took.append(self._now() - begun)
             begun = self._now()
             clip_gradients(parameters, config.clip_norm)
-            self.optimizer.step()
+            step_within_bounds(self.optimizer, self.model.geometry)
             self.criterion.commit_()
-            self.model.geometry.apply_bounds_()
             took.append(self._now() - begun)
 
         return step

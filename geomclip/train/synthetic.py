@@ -5,7 +5,7 @@ import itertools
 
 import numpy as np
 
-from geomclip.data.record import Corpus, Record
+from geomclip.data.record import Box, Corpus, Record
 from geomclip.data.splits import Splits
 from geomclip.data.tokenizer import Tokenizer, byte_symbols
 from geomclip.train.config import MIN_VOCAB_SIZE, TrainConfig
@@ -15,19 +15,22 @@ _LABELS = 4
 
 
 def synthetic_splits(config: TrainConfig, pairs: int) -> Splits:
-    """A training set of so many pictures of noise, of the size that the image tower takes, with
-    captions that fill the context, and label paths of the depth that the losses ask for.
+    """So many pictures of noise to train on, of the size that the image tower takes, with captions
+    that fill the context, label paths of the depth that the losses ask for, and boxes where
+    `config` reads some.
     """
     rng = np.random.default_rng(config.seed)
     size, depth = config.model.image.image_size, max(3, len(config.loss.levels))
+    length, boxes = config.model.text.context_length, config.data.boxes
     pictures = [_picture(rng, size) for _ in range(min(pairs, 8))]
     records = [
         Record(
             id=str(i),
             image=pictures[i % len(pictures)],
-            texts=(_caption(rng, config.model.text.context_length),),
+            texts=(_caption(rng, length),),
             path=tuple(f"label {rng.integers(_LABELS)}" for _ in range(depth)),
             source="synthetic",
+            boxes=(Box(_caption(rng, length), (0.25, 0.25, 0.75, 0.75)),) if boxes else (),
         )
         for i in range(pairs)
     ]

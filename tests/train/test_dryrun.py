@@ -109,15 +109,28 @@ def test_memory_lies_on_the_line_through_two_steps(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    "loss",
+    "changes",
     [
-        LossConfig(contrastive="supcon", levels=(0.5, 0.3, 0.1, 0.1), chains=0.2),
-        LossConfig(contrastive="individual", uniformity=0.1),
+        {"loss": {"contrastive": "supcon", "levels": [0.5, 0.3, 0.1, 0.1], "chains": 0.2}},
+        {"loss": {"contrastive": "individual", "uniformity": 0.1}},
+        {
+            "loss": {"contrastive": "hycoclip"},
+            "data": {"boxes": True},
+            "modalities": {
+                "image": {"reads": "image"},
+                "text": {"reads": "caption"},
+                "box": {"reads": "box", "shares": "image"},
+                "phrase": {"reads": "phrase", "shares": "text"},
+            },
+        },
+        {"modalities": {"image": {"reads": "image"}, "item": {"reads": "item"}}, "entailment": 0.0},
     ],
-    ids=lambda loss: loss.contrastive,
+    ids=["labels", "items", "boxes", "table"],
 )
-def test_every_loss_finds_what_it_asks_for(small: SimpleNamespace, loss: LossConfig) -> None:
-    config = small.config(geometry="euclip", entailment=0.2, loss=loss)
+def test_every_loss_and_modality_finds_what_it_asks_for(
+    small: SimpleNamespace, changes: dict[str, Any]
+) -> None:
+    config = update(small.config(geometry="euclip", entailment=0.2), changes)
     found = dry_run(config, pairs=4)
     assert found.measured.pairs == 4 and found.measured.samples_per_second > 0
     assert found.parameters.scalars == {"logit_scale": 1}
