@@ -8,22 +8,22 @@ from geomclip.evaluate.features import TextPoints, image_points, text_points
 from geomclip.evaluate.hierarcaps import hierarcaps, hierarcaps_of, read_hierarcaps
 from geomclip.evaluate.hierarchy import kendall_tau_b, root_tau
 from geomclip.evaluate.label_tree import TreeEvaluation, evaluate_label_tree, evaluate_tree
-from geomclip.evaluate.measured import Measured
 from geomclip.evaluate.pixels import nearest_pictures
 from geomclip.evaluate.result import Evaluation, Metric, Reference, SplitEvaluation
 from geomclip.evaluate.retrieval import Retrieved, rank_of_best, retrieve
 from geomclip.evaluate.suite import evaluate, pixel_reference, training_split
 from geomclip.evaluate.taxonomy import taxonomic_errors
+from geomclip.evaluate.tested import Tested
 from geomclip.evaluate.zeroshot import ZeroShot, zero_shot
 
 __all__ = [
     "ConeStatistics",
     "Evaluation",
-    "Measured",
     "Metric",
     "Reference",
     "Retrieved",
     "SplitEvaluation",
+    "Tested",
     "TextPoints",
     "TreeEvaluation",
     "ZeroShot",

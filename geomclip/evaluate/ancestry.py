@@ -20,16 +20,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from geomclip.evaluate.measured import (
-    Measured,
+from geomclip.evaluate.retrieval import BLOCK
+from geomclip.evaluate.roots import pairwise_exterior_angle
+from geomclip.evaluate.tested import (
+    Tested,
     bootstrap_error,
     bootstrap_errors,
     mean_of,
-    measured,
     permutations,
+    tested,
 )
-from geomclip.evaluate.retrieval import BLOCK
-from geomclip.evaluate.roots import pairwise_exterior_angle
 from geomclip.geometry import Geometry
 
 if TYPE_CHECKING:
@@ -66,8 +66,8 @@ class AncestorRetrieval:
         rank: mean over all pairs of a query and an ancestor of its rank, 1 at best.
     """
 
-    average_precision: Measured
-    rank: Measured
+    average_precision: Tested
+    rank: Tested
 
     def to_dict(self) -> dict[str, Any]:
         """Both, with their errors."""
@@ -127,7 +127,7 @@ def ancestor_retrieval(
     error = bootstrap_error(lambda w: (w @ sums) / (w @ counts), len(sums))
     return AncestorRetrieval(
         mean_of(precision, [float(p.mean()) for p, _ in null]),
-        measured(
+        tested(
             float(pairs.mean()), error, len(pairs),
             [float(np.concatenate(r).mean()) for _, r in null],
         ),
@@ -170,8 +170,8 @@ class Entailment:
         positive, negative: how many pairs.
     """
 
-    auc: Measured
-    average_precision: Measured
+    auc: Tested
+    average_precision: Tested
     positive: int
     negative: int
 
@@ -233,8 +233,8 @@ def entailment_auc(
     errors = bootstrap_errors(found.areas, len(queries))
     auc, ap = found.areas()
     return Entailment(
-        measured(auc, errors[0], len(pairs), [n[0] for n in null]),
-        measured(ap, errors[1], len(pairs), [n[1] for n in null]),
+        tested(auc, errors[0], len(pairs), [n[0] for n in null]),
+        tested(ap, errors[1], len(pairs), [n[1] for n in null]),
         len(positive),
         len(drawn),
     )

@@ -20,7 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from geomclip.errors import RequestError
-from geomclip.evaluate.measured import Measured, bootstrap_error, measured, permutations
+from geomclip.evaluate.tested import Tested, bootstrap_error, permutations, tested
 from geomclip.hierarchy import Hierarchy
 from manifolds import Manifold
 
@@ -38,8 +38,8 @@ class Clustering:
         joins: (classes - 1, 4) of scipy's `linkage`, the classes in the order given.
     """
 
-    cophenetic: Measured
-    triplets: Measured
+    cophenetic: Tested
+    triplets: Tested
     classes: int
     joins: np.ndarray
 
@@ -132,13 +132,13 @@ def cluster(
     same = np.arange(k)
     orders = permutations(k, shuffles, seed)
     return Clustering(
-        cophenetic=measured(
+        cophenetic=tested(
             correlation(same),
             bootstrap_error(lambda w: correlation(same, w), k),
             k * (k - 1) // 2,
             [correlation(order) for order in orders],
         ),
-        triplets=measured(
+        triplets=tested(
             accuracy(same),
             bootstrap_error(lambda w: accuracy(same, w), k),
             len(drawn),

@@ -13,14 +13,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from geomclip.evaluate.measured import (
-    Measured,
+from geomclip.evaluate.roots import radius
+from geomclip.evaluate.tested import (
+    Tested,
     bootstrap_error,
     bootstrap_errors,
-    measured,
     permutations,
+    tested,
 )
-from geomclip.evaluate.roots import radius
 from geomclip.geometry import Geometry
 from geomclip.hierarchy import Hierarchy
 
@@ -38,9 +38,9 @@ class DepthOrder:
         medians: median root distance of every depth that occurs, by depth.
     """
 
-    tau: Measured
-    pairs: Measured
-    edges: Measured
+    tau: Tested
+    pairs: Tested
+    edges: Tested
     medians: dict[int, float]
 
     def to_dict(self) -> dict[str, Any]:
@@ -103,11 +103,11 @@ def depth_order(
     values = order(depth, distance)
     null = [order(depth[m], distance) for m in mixed]
     errors = bootstrap_errors(resampled, len(depth))
-    tau, pairs = (measured(values[i], errors[i], len(depth), [n[i] for n in null]) for i in (0, 1))
+    tau, pairs = (tested(values[i], errors[i], len(depth), [n[i] for n in null]) for i in (0, 1))
     return DepthOrder(
         tau=tau,
         pairs=pairs,
-        edges=measured(
+        edges=tested(
             float(out.mean()),
             error,
             len(out),

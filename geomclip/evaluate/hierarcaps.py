@@ -25,9 +25,9 @@ from torch import Tensor
 
 from geomclip.errors import RequestError
 from geomclip.evaluate.hierarchy import kendall_tau_b
-from geomclip.evaluate.measured import Measured, mean_of, permutations
 from geomclip.evaluate.retrieval import BLOCK
 from geomclip.evaluate.roots import radius
+from geomclip.evaluate.tested import Tested, mean_of, permutations
 from geomclip.geometry import Geometry
 
 if TYPE_CHECKING:
@@ -110,10 +110,10 @@ class HierarCaps:
     levels within each chain.
     """
 
-    precision: Measured
-    recall: Measured
-    order: Measured
-    d_corr: Measured
+    precision: Tested
+    recall: Tested
+    order: Tested
+    d_corr: Tested
 
     def to_dict(self) -> dict[str, Any]:
         """All with their errors."""

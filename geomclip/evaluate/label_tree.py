@@ -19,10 +19,10 @@ from geomclip.evaluate.ancestry import (
 )
 from geomclip.evaluate.clusters import Clustering, centroids, cluster
 from geomclip.evaluate.depth import DepthOrder, depth_order
-from geomclip.evaluate.measured import Measured
 from geomclip.evaluate.retrieval import BLOCK
 from geomclip.evaluate.roots import OWN, roots_of
 from geomclip.evaluate.taxonomy import TaxonomicErrors, taxonomic_errors
+from geomclip.evaluate.tested import Tested
 from geomclip.geometry import Geometry
 from geomclip.hierarchy import Hierarchy
 
@@ -51,7 +51,7 @@ class TreeEvaluation:
             class itself included. Empty without pictures.
         clustering: centroids of the pictures' classes; None where `notes` says why.
         cluster_level: depth of these classes in the tree.
-        notes: what could not be measured, and why.
+        notes: what could not be tested, and why.
     """
 
     hierarchy: dict[str, Any]
@@ -76,7 +76,7 @@ class TreeEvaluation:
             "notes": list(self.notes),
         }
 
-    def rows(self) -> Iterator[tuple[str, Measured]]:
+    def rows(self) -> Iterator[tuple[str, Tested]]:
         """(what, number) of the measures, for a table."""
         for root, d in self.depth.items():
             yield f"depth order, root {root}: tau", d.tau

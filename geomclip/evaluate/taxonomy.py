@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from geomclip.errors import RequestError
-from geomclip.evaluate.measured import Measured, mean_of, permutations
+from geomclip.evaluate.tested import Tested, mean_of, permutations
 from geomclip.hierarchy import Hierarchy
 
 METRICS = ("tie", "lca", "jaccard", "precision", "recall")
@@ -35,12 +35,12 @@ class TaxonomicErrors:
     """
 
     include_self: bool
-    accuracy: Measured
-    tie: Measured
-    lca: Measured
-    jaccard: Measured
-    precision: Measured
-    recall: Measured
+    accuracy: Tested
+    tie: Tested
+    lca: Tested
+    jaccard: Tested
+    precision: Tested
+    recall: Tested
 
     def to_dict(self) -> dict[str, Any]:
         """Every field with its errors."""

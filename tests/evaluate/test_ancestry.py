@@ -50,7 +50,7 @@ def test_retrieval_leaves_the_query_itself_out():
     values = torch.tensor([[0.0, 2, 1], [0, 3, 3], [0, 1, 2]])
     found = ancestor_retrieval(table(values), points, points, tree.above, np.arange(3), shuffles=0)
     assert found.average_precision.value == 1 and found.rank.value == 1
-    assert found.average_precision.count == 2 and found.rank.count == 3
+    assert found.average_precision.n == 2 and found.rank.n == 3
     with_itself = ancestor_retrieval(table(values), points, points, tree.above, shuffles=0)
     assert with_itself.rank.value == pytest.approx((2 + 1 + 2) / 3)
 

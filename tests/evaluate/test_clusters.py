@@ -62,7 +62,7 @@ def test_triplets_are_those_of_a_plain_loop():
         heights = [h for _, h in joins]
         best = min(heights)
         right += heights.count(best) == 1 and max(joins)[1] == best
-    assert found.triplets.count == total
+    assert found.triplets.n == total
     assert found.triplets.value == pytest.approx(right / total)
 
 

@@ -26,7 +26,7 @@ def test_distances_that_follow_depth_have_tau_one():
     # All pairs but those of one depth are in order: ties in both, so tau-b is 1.
     assert found.tau.value == pytest.approx(1)
     assert found.pairs.value == pytest.approx(1) and found.pairs.error < 1e-9
-    assert found.edges.value == 1 and found.edges.count == len(TREE) - 1
+    assert found.edges.value == 1 and found.edges.n == len(TREE) - 1
     assert found.medians == pytest.approx({0: 0.5, 1: 1.5, 2: 2.5, 3: 3.5})
     against = depth_order(g, TREE, points(4.5 - TREE.depth))
     assert against.tau.value == pytest.approx(-1) and against.edges.value == 0

@@ -123,7 +123,7 @@ def test_a_model_is_asked_on_files(tmp_path, emoji, untrained):
     path.write_text(HEADER + "\n".join(rows) + "\n", encoding="utf-8")
     found = hierarcaps_of(untrained("meru"), path, tmp_path)
     assert set(found) == {"own", "mean", "empty"}
-    assert found["own"].precision.count == 6 and 0 <= found["own"].recall.value <= 1
+    assert found["own"].precision.n == 6 and 0 <= found["own"].recall.value <= 1
     (tmp_path / "3.png").unlink()
     with pytest.raises(RequestError, match=r"lacks 1 of 6 pictures, 3\.png"):
         hierarcaps_of(untrained("meru"), path, tmp_path)

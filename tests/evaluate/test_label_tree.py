@@ -57,7 +57,7 @@ def test_a_planted_tree_is_found_in_every_geometry(name):
     own = set() if name == "clip" else {"own"}
     assert set(found.depth) == own | {"mean", "empty"}
     for what, number in rows.items():
-        assert number.count > 0 and number.null is not None, what
+        assert number.n > 0 and number.null is not None, what
     plain = found.to_dict()
     assert set(plain["rows"]) == set(rows) and plain["hierarchy"]["leaves"] == len(PATHS)
 
@@ -75,7 +75,7 @@ def test_labels_alone_and_trees_that_say_little():
     notes = "\n".join(found.notes)
     assert "all labels have one depth" in notes and "of labels: no label is above" in notes
     assert "clusters: no level" in notes and not found.depth
-    assert found.errors["published"].accuracy.count == 3
+    assert found.errors["published"].accuracy.n == 3
     with pytest.raises(RequestError, match="2 label points for 3 nodes"):
         evaluate_tree(e.geometry, flat, e["label"][:2], nodes)
     with pytest.raises(RequestError, match="no points of labels"):
@@ -87,7 +87,7 @@ def test_a_split_is_measured_with_its_labels_as_texts(emoji, untrained):
     split = evaluate(model, emoji, trees=True).splits["heldout_rendition"]
     rows = dict(split.tree.rows())
     queries = emoji.evaluation["heldout_rendition"].query
-    assert rows["classes: accuracy"].count == len(queries)
+    assert rows["classes: accuracy"].n == len(queries)
     # The names among which retrieval ranks are the classes of the tree.
     assert rows["classes: accuracy"].value == pytest.approx(split.image_to_text.recall(1), abs=0.05)
     assert split.to_dict()["tree"]["rows"].keys() == rows.keys()

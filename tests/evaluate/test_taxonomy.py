@@ -68,7 +68,7 @@ def test_means_errors_and_what_chance_gives():
     predicted = true.copy()
     predicted[:25] = nodes[1]
     found = taxonomic_errors(TREE, predicted, true)
-    assert found.accuracy.value == 175 / 200 and found.accuracy.count == 200
+    assert found.accuracy.value == 175 / 200 and found.accuracy.n == 200
     assert found.tie.value == 25 * 2 / 200
     x = np.repeat([2.0, 0.0], [25, 175])
     assert found.tie.error == pytest.approx(x.std(ddof=1) / np.sqrt(200))

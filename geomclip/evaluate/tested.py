@@ -11,21 +11,21 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Measured:
+class Tested:
     """A measured value.
 
     Args:
         value: the estimate.
         error: its standard error over the items (or as the function says that made it); None for
             fewer than two.
-        count: the items behind it.
+        n: the items behind it.
         null: the same with shuffled labels, the mean over the shuffles; None where not asked for.
         null_spread: standard deviation over the shuffles: one shuffle's own chance.
     """
 
     value: float
     error: float | None
-    count: int
+    n: int
     null: float | None = None
     null_spread: float | None = None
 
@@ -41,22 +41,20 @@ class Measured:
         return (self.value - self.null) / self.null_spread
 
 
-def measured(
-    value: float, error: float | None, count: int, null: list[float] | None = None
-) -> Measured:
+def tested(value: float, error: float | None, n: int, null: list[float] | None = None) -> Tested:
     """With the values of shuffled labels, if any."""
     if not null:
-        return Measured(value, error, count)
+        return Tested(value, error, n)
     spread = float(np.std(null, ddof=1)) if len(null) > 1 else None
-    return Measured(value, error, count, float(np.mean(null)), spread)
+    return Tested(value, error, n, float(np.mean(null)), spread)
 
 
-def mean_of(values: Tensor | np.ndarray, null: list[float] | None = None) -> Measured:
+def mean_of(values: Tensor | np.ndarray, null: list[float] | None = None) -> Tested:
     """The mean of one value an item, with error s / sqrt(n). At least one item."""
     x = torch.as_tensor(values).double()
     n = len(x)
     error = x.std().item() / math.sqrt(n) if n > 1 else None
-    return measured(x.mean().item(), error, n, null)
+    return tested(x.mean().item(), error, n, null)
 
 
 def bootstrap_errors(
