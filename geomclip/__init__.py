@@ -25,10 +25,11 @@ _PUBLIC = {
     "losses": "geomclip.losses",
     "manifolds": "manifolds",
     "train": "geomclip.train",
+    "traverse": "geomclip.traverse",
 }
 
 # The names that stand for a module; the others are attributes of one.
-_MODULES = {"analysis", "compare", "evaluate", "losses", "manifolds", "train"}
+_MODULES = {"analysis", "compare", "evaluate", "losses", "manifolds", "train", "traverse"}
 
 __all__ = ["__version__", *_PUBLIC]
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "export": "a model in the layout of Hugging Face or open_clip",
     "embed": "embeddings of a data set, over one or many processes, resumable",
     "analyze": "what a space looks like: root distances, gap, cones, retrieval, rank, hubs",
+    "traverse": "the texts met from a picture to the root, or to another picture",
     "data": "`data check PATH` lists all that is wrong with a data set, by row",
     "bench": "time, memory and error of the kernels against torch and the peers",
     "info": "versions, devices, kernels and data of this installation",
