@@ -8,7 +8,7 @@ parquet, in csv in the first line, a comment. Others' tables need no column but 
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,13 +80,21 @@ def arrow() -> Any:
     return pyarrow
 
 
-def write_parquet(embeddings: "Embeddings", path: Path) -> None:
-    """One row group for every block of rows."""
+def write_parquet(
+    embeddings: "Embeddings", path: Path, beside: Mapping[str, Tensor] | None = None
+) -> None:
+    """One row group for every block of rows.
+
+    Args:
+        beside: further columns of numbers, a row a point of all modalities in turn.
+    """
+    more = dict(beside or {})
     pa = arrow()
     metadata = _metadata(embeddings)
     number = pa.float64() if metadata["dtype"] == "float64" else pa.float32()
     schema = pa.schema(
         [
+            *((name, pa.float64()) for name in more),
             ("modality", pa.string()),
             ("id", pa.string()),
             ("text", pa.string()),
@@ -98,11 +106,14 @@ def write_parquet(embeddings: "Embeddings", path: Path) -> None:
         metadata={KEY: json.dumps(metadata, ensure_ascii=False)},
     )
     with pa.parquet.ParquetWriter(path, schema) as writer:
+        done = 0
         for columns, x in rows_of(embeddings):
+            beside_x = [pa.array(v[done : done + len(x)].double().numpy()) for v in more.values()]
+            done += len(x)
             flat = pa.array(x.contiguous().numpy().reshape(-1), type=number)
             arrays = [pa.array(columns[name], type=schema.field(name).type) for name in _TEXT]
             vectors = pa.FixedSizeListArray.from_arrays(flat, embeddings.dim)
-            writer.write_table(pa.Table.from_arrays([*arrays, vectors], schema=schema))
+            writer.write_table(pa.Table.from_arrays([*beside_x, *arrays, vectors], schema=schema))
 
 
 def read_parquet(path: Path) -> Contents:

@@ -15,9 +15,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from geomclip import resampling
+from geomclip.analysis.midpoints import midpoint
 from geomclip.analysis.result import Result, Row
 from geomclip.analysis.space import Space
-from geomclip.analysis.tangent import coordinates
+from geomclip.analysis.tangent import TILE, coordinates
 from geomclip.embeddings import Embeddings
 from geomclip.errors import RequestError
 from geomclip.statistics import Measured
@@ -137,12 +138,12 @@ def _of(
     def variation(rows: Tensor) -> float:
         return (away[rows].std() / away[rows].mean()).item()
 
-    middle = manifold.weighted_midpoint(x)
+    middle = midpoint(manifold, x)
     parts = resampling.blocks(n, seed=seed)
     first = torch.zeros(len(parts), x.shape[1], dtype=torch.float64)
     second = torch.zeros(len(parts), x.shape[1], x.shape[1], dtype=torch.float64)
     for k, rows in enumerate(parts):
-        for some in rows.split(8192):
+        for some in rows.split(TILE):
             u = coordinates(manifold, middle, x[some]).double()
             first[k] += u.sum(0)
             second[k] += u.T @ u

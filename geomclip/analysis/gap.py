@@ -4,6 +4,7 @@
 uniformity.py.)
 """
 
+import copy
 import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from geomclip import resampling
+from geomclip.analysis.midpoints import leaving_out, midpoint
 from geomclip.analysis.result import Result, Row
 from geomclip.analysis.space import Space
 from geomclip.analysis.tangent import coordinates
@@ -103,7 +105,7 @@ def modality_gap(source: Embeddings | Space) -> ModalityGap:
             "Give both.",
         )
     pair = (names[0], names[1])
-    middles = {m: manifold.weighted_midpoint(e[m]) for m in pair}
+    middles = {m: midpoint(manifold, e[m]) for m in pair}
     away = {m: _dist(manifold, middles[m], e[m]) for m in pair}
     spread = {m: _root_mean_square(away[m]) for m in pair}
     distance = _distance(space, pair)
@@ -151,34 +153,27 @@ def _distance(space: Space, pair: tuple[str, str]) -> Measured:
     cut = [resampling.blocks(len(x), seed=space.seed + i) for i, x in enumerate(sides)]
     count = min(map(len, cut))
     cut = [resampling.blocks(len(x), count, space.seed + i) for i, x in enumerate(sides)]
-
-    def square(left_out: int | None) -> float:
-        middles = []
-        for x, parts in zip(sides, cut, strict=True):
-            weight = torch.ones(len(x), dtype=x.dtype)
-            if left_out is not None:
-                weight[parts[left_out]] = 0
-            middles.append(manifold.weighted_midpoint(x, weight))
-        return manifold.dist2(*middles).item()
-
-    n = sum(map(len, sides))
-    found = resampling.jackknife(square(None), [square(k) for k in range(count)], n)
+    (a, without_a), (b, without_b) = (
+        leaving_out(manifold, x, parts) for x, parts in zip(sides, cut, strict=True)
+    )
+    wide = copy.deepcopy(manifold).double()
+    left = [wide.dist2(p, q).item() for p, q in zip(without_a, without_b, strict=True)]
+    found = resampling.jackknife(wide.dist2(a, b).item(), left, sum(map(len, sides)))
     value = math.copysign(math.sqrt(abs(found.value)), found.value)
     if found.error is None:
         return found
     # sqrt by the delta method; near 0, where it has no slope, by the square root of the error.
     slope = found.error / (2 * abs(value)) if value else math.inf
-    return Measured(value, min(slope, math.sqrt(found.error)), n)
+    return Measured(value, min(slope, math.sqrt(found.error)), found.n)
 
 
 def _cross_fitted(space: Space, pair: tuple[str, str]) -> dict[str, Tensor]:
     """Values of Fisher's discriminant, fitted on one half of the points and read off the other."""
     e, manifold = space.embeddings, space.manifold
-    both = torch.cat([e[m] for m in pair])
-    middle = manifold.weighted_midpoint(both)
+    middle = midpoint(manifold, torch.cat([e[m] for m in pair]))
     halves = {}
     for i, m in enumerate(pair):
-        u = torch.cat([coordinates(manifold, middle, part) for part in e[m].split(8192)])
+        u = coordinates(manifold, middle, e[m])
         generator = torch.Generator().manual_seed(space.seed + i)
         half = torch.randperm(len(u), generator=generator) < len(u) // 2
         halves[m] = (u, half)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from geomclip import resampling
 from geomclip.analysis.density import Densities, densities, overlap
+from geomclip.analysis.midpoints import midpoint
 from geomclip.analysis.result import Result, Row
 from geomclip.analysis.space import Root, Space
 from geomclip.embeddings import LABEL, Embeddings
@@ -129,7 +130,7 @@ def root_distances(source: Embeddings | Space, *, root: Root | None = None) -> R
         )
     elif root == "mean":
         both = torch.cat([e.points[m] for m in e.modalities[:2]])
-        middle = manifold.weighted_midpoint(both)
+        middle = midpoint(manifold, both)
         distance_of, name = lambda x: manifold.dist(middle, x), "the midpoint of the embeddings"
     else:
         if e.empty is None:

@@ -4,69 +4,67 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
-from geomclip.cli.options import Common, CommonFlags, parse
+from geomclip.cli.options import Common, CommonFlags, parse, spell_out
 from geomclip.cli.output import Output
+from geomclip.cli.source import SourceOptions, open_embeddings, open_model, with_data
 
-if TYPE_CHECKING:
-    from geomclip.model import ContrastiveModel
-
-# What writes a model: module and function, imported when called.
+# What writes a model, and what writes embeddings: module and function, imported when called.
 MODELS = {
     "hf": ("geomclip.loaders.to_hf", "write_hf"),
     "openclip": ("geomclip.loaders.to_openclip", "write_openclip"),
+}
+EMBEDDINGS = {
+    "parquet": ("geomclip.exports", "write_parquet"),
+    "faiss": ("geomclip.exports", "write_faiss"),
+    "projector": ("geomclip.exports", "write_projector"),
 }
 
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """Write a model in the layout of another tool."""
+    """Write a model in the layout of another tool, or embeddings for one: those in a file, or of
+    --data under a model."""
 
     source: tyro.conf.Positional[Path]
-    """Run folder, Hugging Face folder, or checkpoint of open_clip, the EuCLIP fork or MERU."""
+    """Run folder, Hugging Face folder, checkpoint of open_clip, the EuCLIP fork or MERU, or a file
+    of embeddings."""
     out: tyro.conf.Positional[Path]
-    """Folder to write; it must not exist, or be empty."""
-    to: Literal["hf", "openclip"] = "hf"
-    """`hf` is what transformers' from_pretrained reads, `openclip` what open_clip does."""
-    geometry: str | None = None
-    """Geometry of a checkpoint that does not say it."""
-    tokenizer: Path | None = None
-    """Vocabulary of a checkpoint that has none beside it."""
-    quick_gelu: bool | None = None
-    """Whether the towers have OpenAI's activation, of a checkpoint that does not say."""
+    """Folder to write; for a model it must not exist, or be empty. Of parquet also a file."""
+    to: Literal["hf", "openclip", "parquet", "faiss", "projector"] = "hf"
+    """`hf` is what transformers' from_pretrained reads, `openclip` what open_clip does; `parquet` a
+    table of points, `faiss` an index a modality, `projector` files for TensorBoard's."""
+    options: Annotated[SourceOptions, tyro.conf.arg(name="")] = field(default_factory=SourceOptions)
     common: CommonFlags = field(default_factory=Common)
 
 
 def run(argv: list[str]) -> int:
     """Parse, load, write."""
+    argv = spell_out(argv)
     options = parse(ExportOptions, argv, prog="geomclip export")
     output = Output(options.common)
-    values = export(options)
-    output.result(values, f"{values['geometry']} model written to {options.out} ({options.to})")
+    values = export(options, output, argv)
+    kind = "model" if options.to in MODELS else "embeddings"
+    output.result(values, f"{values['geometry']} {kind} written to {options.out} ({options.to})")
     return 0
 
 
-def export(options: ExportOptions) -> dict[str, Any]:
-    """Write the model; what was written, as plain values."""
-    from geomclip.loaders import load
-
-    model = load(
-        options.source,
-        geometry=options.geometry,
-        tokenizer=options.tokenizer,
-        quick_gelu=options.quick_gelu,
-    )
-    module, name = MODELS[options.to]
-    write: Callable[[ContrastiveModel, Path], list[str]]
-    write = getattr(importlib.import_module(module), name)
-    files = write(model, options.out)
+def export(options: ExportOptions, output: Output, argv: list[str]) -> dict[str, Any]:
+    """Write; what was written, as plain values."""
+    chosen = with_data(options.options, argv)
+    module, name = (MODELS | EMBEDDINGS)[options.to]
+    write: Callable[[Any, Path], list[str]] = getattr(importlib.import_module(module), name)
+    if options.to in MODELS:
+        made: Any = open_model(options.source, chosen)
+    else:
+        made = open_embeddings(options.source, chosen, output, argv)
     return {
         "source": str(options.source),
         "out": str(options.out),
         "to": options.to,
-        "geometry": model.geometry.name,
-        "files": files,
+        "files": write(made, options.out),
+        "geometry": made.geometry.name,
     }

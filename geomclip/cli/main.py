@@ -17,7 +17,7 @@ COMMANDS = {
     "compare": "train CLIP, EuCLIP and MERU under equal budgets, evaluate them, write a report",
     "train": "train one model; --resume continues it exactly",
     "evaluate": "retrieval, zero-shot and hierarchy of a trained model",
-    "export": "a model in the layout of Hugging Face or open_clip",
+    "export": "a model for transformers or open_clip, embeddings for parquet, FAISS, projector",
     "embed": "embeddings of a data set, over one or many processes, resumable",
     "analyze": "what a space looks like: root distances, gap, cones, retrieval, rank, hubs",
     "traverse": "the texts met from a picture to the root, or to another picture",

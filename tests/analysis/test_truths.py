@@ -19,6 +19,7 @@ from geomclip.analysis import (
     uniformity,
 )
 from geomclip.analysis.axes import effective_rank
+from geomclip.analysis.midpoints import leaving_out, midpoint
 from geomclip.embeddings import Embeddings
 
 SIGMAS = 3.5
@@ -32,6 +33,20 @@ def geometry(request):
 def near(found, truth):
     assert found.error is not None and found.error > 0
     assert abs(found.value - truth) <= SIGMAS * found.error, (found, truth)
+
+
+# --- midpoints ---
+
+
+def test_midpoints_from_sums_are_the_manifolds_own(manifold):
+    # The fixture of the laws: every manifold and curvature, a product among them.
+    torch.manual_seed(0)
+    x = manifold.random_normal(50, 4, std=0.7, dtype=torch.float64)
+    torch.testing.assert_close(midpoint(manifold, x), manifold.weighted_midpoint(x))
+    blocks = list(torch.arange(50).split(20))
+    whole, without = leaving_out(manifold, x, blocks)
+    torch.testing.assert_close(whole, manifold.weighted_midpoint(x))
+    torch.testing.assert_close(without[1], manifold.weighted_midpoint(x[torch.cat(blocks[::2])]))
 
 
 # --- modality gap ---
