@@ -4,6 +4,7 @@ import importlib.util
 import json
 import struct
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -42,18 +43,30 @@ def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 def rows(folder: Path) -> list[dict[str, Any]]:
     """What wandb has written for its server, in the order of its sessions."""
-    from wandb.proto.wandb_internal_pb2 import Record
-
     found = []
     for file in sorted(folder.glob("wandb/offline-run-*/run-*.wandb")):
-        for data in leveldb_log(file.read_bytes()[7:]):
-            record = Record.FromString(data)
+        for record in records(file):
             if record.WhichOneof("record_type") == "history":
                 items = record.history.item
                 names = [item.key or ".".join(item.nested_key) for item in items]
                 values = [json.loads(item.value_json) for item in items]
                 found.append(dict(zip(names, values, strict=True)))
     return found
+
+
+def records(file: Path) -> list[Any]:
+    """The records of a file. Without a server wandb's own process writes on after `finish`; the
+    record of the end is the sign that all is there.
+    """
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    deadline = time.monotonic() + 30
+    while True:
+        found = [Record.FromString(data) for data in leveldb_log(file.read_bytes()[7:])]
+        if any(record.WhichOneof("record_type") == "exit" for record in found):
+            return found
+        assert time.monotonic() < deadline, f"{file} has no end"
+        time.sleep(0.02)
 
 
 def leveldb_log(data: bytes) -> Iterator[bytes]:
@@ -68,6 +81,8 @@ def leveldb_log(data: bytes) -> Iterator[bytes]:
             place += 32768 - place % 32768
             continue
         _, length, kind = struct.unpack_from("<IHB", data, place)
+        if place + 7 + length > len(data):  # not yet written to its end
+            return
         whole += data[place + 7 : place + 7 + length]
         place += 7 + length
         if kind in (1, 4):
