@@ -16,7 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from geomclip.errors import RequestError
 from geomclip.train.config import TrainConfig, to_toml
-from geomclip.train.files import write_text
+from geomclip.train.files import remove_folder, write_text
 
 TENSORBOARD = "tensorboard"  # folder of the event files in a run folder
 WANDB_ID = "wandb_id"  # file with the id under which wandb knows the run
@@ -163,10 +163,25 @@ class Wandb:
                 "Log in with `wandb login`, set WANDB_MODE=offline, or leave wandb out.",
             ) from error
         self._series = Series()
-        # The server knows what it has; a file beside the earlier ones does not.
-        self._have = 0 if new else logged if self._run.offline else self._run.step - 1
+        self._have = 0 if new else self._reached(out, logged)
         for record in history:
             self.write(record)
+
+    def _reached(self, out: Path, logged: int) -> int:
+        """The last step that wandb has of the sessions before: the server knows. Without one a
+        killed session has lost its last lines, and nobody can tell which; so its file makes room
+        for this one's, which gets all lines again. A file that was uploaded stays.
+        """
+        if not self._run.offline:
+            return self._run.step - 1
+        here = Path(self._run.dir).parent.resolve()
+        uploaded = False
+        for session in (out / "wandb").glob(f"offline-run-*-{self._run.id}"):
+            if any(session.glob("*.synced")):
+                uploaded = True
+            elif session.resolve() != here:
+                remove_folder(session)
+        return logged if uploaded else 0
 
     def write(self, record: Mapping[str, Any]) -> None:
         """A point of every curve; nothing for a step that wandb has."""
