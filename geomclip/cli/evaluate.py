@@ -38,6 +38,9 @@ class EvaluateOptions:
     """Cone constant K; that of the end of the run when not given."""
     trees: bool = True
     """Where the data have label paths, measure the space against the tree of labels."""
+    hierarchy: str = ""
+    """Hierarchy that the labels are nodes of, in place of the tree of their paths: nouns (WordNet;
+    synsets, wnids or words), a synset, or a csv of edges (columns child and parent)."""
     hierarcaps: Path | None = None
     """csv of HierarCaps (columns captions, image_url); needs --hierarcaps-images."""
     hierarcaps_images: Path | None = None
@@ -120,6 +123,7 @@ def evaluate(options: EvaluateOptions, output: Output) -> dict[str, Any]:
 
     from geomclip.data.sources import load as load_data
     from geomclip.evaluate import evaluate
+    from geomclip.hierarchy import Hierarchy
     from geomclip.loaders import load
     from geomclip.train.root import update_root
     from geomclip.train.world import World, find_device
@@ -127,6 +131,7 @@ def evaluate(options: EvaluateOptions, output: Output) -> dict[str, Any]:
     if options.threads > 0:
         torch.set_num_threads(options.threads)
     device = find_device(options.device)
+    hierarchy = Hierarchy.read(options.hierarchy) if options.hierarchy else None
     model = load(
         options.source,
         geometry=options.geometry,
@@ -143,8 +148,9 @@ def evaluate(options: EvaluateOptions, output: Output) -> dict[str, Any]:
     with counting(output, f"evaluating on {splits.name}"):
         radius = 0.1 if options.min_radius is None else options.min_radius
         evaluation = evaluate(
-            model, splits, train=splits.train, min_radius=radius, trees=options.trees
-        )
+            model, splits, train=splits.train, min_radius=radius, trees=options.trees,
+            hierarchy=hierarchy,
+        )  # fmt: skip
     values = {
         "source": str(options.source),
         "data": splits.name,

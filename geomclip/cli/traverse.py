@@ -102,7 +102,7 @@ def run_single(options: TraverseOptions, output: Output, argv: list[str]) -> int
     chosen = with_data(options.options, argv)
     files = [path for path in (options.image, options.to) if path is not None]
     model = open_model(options.source, chosen)
-    pictures = torch.stack([_picture(path, model.image_size) for path in files])
+    pictures = torch.stack([_picture(path, model) for path in files])
     pool = _pool_of_data(options, chosen, argv, output)
     with counting(output, f"encoding {len(pool):,} texts"):
         encoded = text_points(model, [*pool.prompts, ""], batch_size=chosen.batch_size)
@@ -130,11 +130,11 @@ def run_single(options: TraverseOptions, output: Output, argv: list[str]) -> int
     return 0
 
 
-def _picture(path: Path, size: int) -> "Tensor":
+def _picture(path: Path, model: "ContrastiveModel") -> "Tensor":
     from geomclip.data.record import BadImage, decode_image
 
     try:
-        return decode_image(path, size)
+        return decode_image(path, model.image_size, model.fit)
     except BadImage as error:
         raise RequestError(f"{path}: {error}", "Give a picture (PNG, JPEG, ...).") from None
 

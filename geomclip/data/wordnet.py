@@ -87,14 +87,18 @@ def is_synset(name: str, letters: str = "nv") -> bool:
     return len(parts) == 3 and bool(parts[0]) and parts[1] in tuple(letters) and parts[2].isdigit()
 
 
+def is_wnid(label: str) -> bool:
+    """Whether a label has the form of ImageNet's numbers: n02084071."""
+    return len(label) == 9 and label[0] in "nv" and label[1:].isdigit()
+
+
 def of_wnid(wnid: str) -> str:
     """The synset that ImageNet calls by WordNet's offset: "n02084071" is "dog.n.01".
 
     Raises RequestError for one that WordNet 3.0 does not have.
     """
-    pos = {"n": "nouns", "v": "verbs"}.get(wnid[:1], "")
-    if pos and wnid[1:].isdigit():
-        found = graph(pos)
+    if is_wnid(wnid):
+        found = graph({"n": "nouns", "v": "verbs"}[wnid[0]])
         place = int(np.searchsorted(found.offset, int(wnid[1:])))
         if place < len(found.offset) and found.offset[place] == int(wnid[1:]):
             return found.hierarchy.names[place]

@@ -262,7 +262,7 @@ def hierarcaps_of(
         pictures: list[Tensor] = []
         try:
             for name in chains.images[i : i + batch_size]:
-                pictures.append(decode_image(Path(folder) / name, model.image_size))
+                pictures.append(decode_image(Path(folder) / name, model.image_size, model.fit))
         except BadImage as error:
             raise RequestError(f"{Path(folder) / name}: {error}", "Fetch it again.") from None
         points.append(image_points(model, torch.stack(pictures), batch_size))

@@ -17,6 +17,7 @@ from geomclip.evaluate.retrieval import RECALL_AT, Retrieved, Score, chance_reca
 from geomclip.evaluate.split_tree import evaluate_split_tree
 from geomclip.evaluate.zeroshot import ZeroShot, zero_shot
 from geomclip.geometry import Geometry
+from geomclip.hierarchy import Hierarchy
 from geomclip.model import ContrastiveModel
 
 TRAIN = "train"
@@ -34,6 +35,7 @@ def evaluate(
     batch_size: int = 256,
     min_radius: float = 0.1,
     trees: bool = False,
+    hierarchy: Hierarchy | None = None,
 ) -> Evaluation:
     """Retrieval, zero-shot classification, order of root distances, cones, and the references.
 
@@ -46,6 +48,7 @@ def evaluate(
         batch_size: pictures, and prompts, encoded at a time.
         min_radius: K of the cones: that of the end of training.
         trees: measure every split but `train` against the tree of its label paths too.
+        hierarchy: that the pictures' last labels are nodes of, in place of the tree of their paths.
 
     Raises:
         GeomclipError: features or points that are not finite, with the encoder and how many; a
@@ -77,7 +80,7 @@ def evaluate(
             )
         if trees and name != TRAIN:
             pictures = encoded[id(split.pool)]
-            tree = evaluate_split_tree(model, split, pictures, templates, batch_size)
+            tree = evaluate_split_tree(model, split, pictures, templates, batch_size, hierarchy)
             found = dataclasses.replace(found, tree=tree)
         details[name] = found
         rows += _metrics(found)

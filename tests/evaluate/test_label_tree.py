@@ -6,6 +6,7 @@ import torch
 import geomclip
 from geomclip.data.record import Corpus
 from geomclip.data.splits import EvalSplit
+from geomclip.data.transforms import on_white
 from geomclip.embeddings import Embeddings
 from geomclip.errors import RequestError
 from geomclip.evaluate import evaluate
@@ -100,3 +101,26 @@ def test_a_split_without_paths_has_no_tree(untrained):
     )  # fmt: skip
     split = EvalSplit("validation", pool, torch.arange(2))
     assert evaluate_split_tree(untrained("clip"), split, torch.zeros(2, 16)) is None
+
+
+def test_labels_may_be_nodes_of_wordnet(untrained):
+    names = ["golden_retriever", "n02121808", "hawk.n.01"]
+    generator = torch.Generator().manual_seed(0)
+    pictures = torch.randint(0, 255, (6, 4, 16, 16), generator=generator).to(torch.uint8)
+    pool = Corpus(
+        pictures, list("abcdef"), [(n,) for n in names * 2], [(n,) for n in names * 2], [""] * 6
+    )
+    split = EvalSplit("validation", pool, torch.arange(6))
+    model = untrained("euclip")
+    with torch.no_grad():
+        x = model.encode_image(on_white(pictures))
+    nouns = Hierarchy.read("nouns")
+    found = evaluate_split_tree(model, split, x, hierarchy=nouns)
+    assert found.hierarchy["tree"] and found.hierarchy["leaves"] == 3
+    rows = dict(found.rows())
+    assert rows["classes: accuracy"].n == 6
+    # Retriever, cat and hawk meet at carnivore and at vertebrate: no pair is nearer than that.
+    assert 0 <= rows["classes: tie"].value <= 16
+    other = Corpus(pictures, list("abcdef"), [("unheard of",)] * 6, [("unheard of",)] * 6, [""] * 6)
+    with pytest.raises(RequestError, match='1 of 1 labels are no node, "unheard of"'):
+        evaluate_split_tree(model, EvalSplit("v", other, torch.arange(6)), x, hierarchy=nouns)
