@@ -75,6 +75,9 @@ def _dispatch(args: list[str]) -> int:
         return report(GeomclipError(f'there is no command "{command}"', f"One of {known}."), "", 2)
     module = importlib.import_module(f"geomclip.cli.{command}")
     try:
+        from geomclip.cli.options import import_plugins  # tyro comes with it
+
+        import_plugins(rest)
         return module.run(rest)
     except BrokenPipeError:
         raise

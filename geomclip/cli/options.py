@@ -1,6 +1,8 @@
 """What the commands share: common flags, short spellings, parsing by tyro. Loads no torch."""
 
 import dataclasses
+import importlib
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
@@ -23,6 +25,9 @@ class Common:
     """No progress and no notes on stderr."""
     debug: bool = False
     """Show the traceback of an error."""
+    plugin: str = ""
+    """Modules of your own with encoders that a configuration names, separated by commas; looked for
+    in the folder you are in, too."""
 
 
 # One spelling each, where no file can have set the flag: --json, not --json and --no-json.
@@ -90,6 +95,28 @@ def peek(argv: Sequence[str], flag: str) -> str | None:
         elif token.startswith(f"{flag}="):
             value = token.removeprefix(f"{flag}=")
     return value
+
+
+def import_plugins(argv: Sequence[str]) -> None:
+    """Import the modules that `--plugin` names. Raises RequestError where there is no such module.
+
+    Only a command line says what code is run: a file that is read may name what is imported.
+    """
+    given = peek(argv, "--plugin")
+    if not given:
+        return
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    for name in comma_list(given, "--plugin"):
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+                raise  # a module that the plugin itself imports
+            raise RequestError(
+                f'--plugin: there is no module "{name}"',
+                "Give the name of a file here without .py, or of an installed module.",
+            ) from None
 
 
 def guard_pipes(data: DataConfig, argv: Sequence[str]) -> DataConfig:

@@ -16,7 +16,7 @@ from geomclip.data.lanes import LaneReader
 from geomclip.data.order import LaneOrder
 from geomclip.data.read_parquet import ParquetShards
 from geomclip.data.read_tar import count_samples
-from geomclip.data.record import BadRecord, Corpus, Record
+from geomclip.data.record import BadRecord, Corpus, Record, decode_image
 from geomclip.data.shard_files import is_remote, local_path, open_shard
 from geomclip.data.shards import RecordShards, ShardSource, TarShards
 from geomclip.errors import RequestError
@@ -90,6 +90,7 @@ def take_sample(
     weights = np.array(config.weights or totals, dtype=float)
     records: list[Record] = []
     images: list[torch.Tensor] = []
+    crops: list[torch.Tensor] = []
     bad: list[BadRecord] = []
     for k, source in enumerate(sources):
         wanted = min(totals[k], max(1, round(config.sample * weights[k] / weights.sum())))
@@ -105,6 +106,10 @@ def take_sample(
                 if problem is not None:
                     bad.append(problem)
                 else:
+                    # The first box of each record is enough for the root.
+                    boxes = record.boxes[:1] if config.boxes else ()
+                    cut = [decode_image(record.image, image_size, fit, box) for box in boxes]
+                    crops += [torch.stack(cut)] if cut else []
                     records.append(record)
                     images.append(image)
             reader.close()
@@ -114,6 +119,8 @@ def take_sample(
         texts=[r.texts for r in records],
         paths=[r.path for r in records],
         sources=[r.source for r in records],
+        boxes=[r.boxes[:1] for r in records] if config.boxes else [],
+        crops=crops,
     )
     return corpus, bad
 

@@ -45,7 +45,7 @@ def image_points(
         if not features:
             return torch.empty(0, model.dim, device=device)
         stacked = check_finite(torch.cat(features), "image encoder: features of")
-        points = model.geometry.lift(stacked, "image")
+        points = model.geometry.lift(stacked, model.encoder_of(model.first("pixels")))
         return check_finite(points, f"lift of {model.geometry.name}: image points of")
 
 
@@ -88,7 +88,10 @@ def text_points(
             ]
         )
         check_finite(features, "text encoder: features of")
-        points = model.geometry.prototype(features.unflatten(0, (len(distinct), len(templates))))
+        points = model.geometry.prototype(
+            features.unflatten(0, (len(distinct), len(templates))),
+            model.encoder_of(model.first("tokens")),
+        )
         check_finite(points, f"lift of {model.geometry.name}: text points of")
     return TextPoints(points, {text: row for row, text in enumerate(distinct)})
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from geomclip.evaluate.cones import ConeStatistics
 from geomclip.evaluate.label_tree import TreeEvaluation
+from geomclip.evaluate.modalities import ModalityEvaluation
 from geomclip.evaluate.retrieval import Retrieved
 from geomclip.evaluate.zeroshot import ZeroShot
 
@@ -71,6 +72,9 @@ class SplitEvaluation:
     tau_texts: Float[Tensor, "t"]
     tree: TreeEvaluation | None = None
 
+    by_modality: ModalityEvaluation | None = None
+    """Of a model of more than two modalities: each two of them against each other."""
+
     def to_dict(self, *, arrays: bool = False) -> dict[str, Any]:
         """Counts, statistics by level, medians; with `arrays`, root distances and found rows."""
         values: dict[str, Any] = {
@@ -88,6 +92,8 @@ class SplitEvaluation:
         }
         if self.tree is not None:
             values["tree"] = self.tree.to_dict()
+        if self.by_modality is not None:
+            values["by_modality"] = self.by_modality.to_dict()
         if arrays:
             values["query_rows"] = self.queries.tolist()
             values["root_distance"] = {k: _rounded(d) for k, d in self.root_distance.items()}

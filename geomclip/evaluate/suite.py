@@ -11,6 +11,7 @@ from geomclip.evaluate.cones import ConeStatistics, cone_statistics
 from geomclip.evaluate.features import TextPoints, image_points, inference, text_points
 from geomclip.evaluate.hierarchy import LEVELS, ancestors, root_tau
 from geomclip.evaluate.items import Items, names_of
+from geomclip.evaluate.modalities import evaluate_modalities
 from geomclip.evaluate.pixels import nearest_pictures, share_of_same
 from geomclip.evaluate.result import Evaluation, Metric, Reference, SplitEvaluation
 from geomclip.evaluate.retrieval import RECALL_AT, Retrieved, Score, chance_recall, retrieve
@@ -82,6 +83,14 @@ def evaluate(
             pictures = encoded[id(split.pool)]
             tree = evaluate_split_tree(model, split, pictures, templates, batch_size, hierarchy)
             found = dataclasses.replace(found, tree=tree)
+        if more := evaluate_modalities(model, items[name], batch_size):
+            found = dataclasses.replace(found, by_modality=more)
+            rows += [Metric(name, metric, value) for metric, value in more.metrics().items()]
+            references += [
+                Reference("chance", name, f"{way}_{k}", value)
+                for way, pair in more.pairs.items()
+                for k, value in pair.chances().items()
+            ]
         details[name] = found
         rows += _metrics(found)
         references += _references(found, items[name])

@@ -10,6 +10,7 @@ Imported, `compute(case, World())` gives what one process gets.
 import dataclasses
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ from torch import Tensor, nn
 
 from geomclip.data.record import Corpus
 from geomclip.data.tokenizer import Tokenizer
-from geomclip.geometry import build_geometry
+from geomclip.geometry import Geometry, build_geometry
 from geomclip.model import ContrastiveModel
 from geomclip.names import CANONICAL
-from geomclip.towers import ConvNet, TextTransformer, VisionTransformer
+from geomclip.towers import ConvNet, PointTable, TextTransformer, VisionTransformer
 from geomclip.train.config import ModelConfig, TrainConfig
 from geomclip.train.gradients import Gradients
+from geomclip.train.modality_config import IMAGE_TEXT, ModalityConfig
 from geomclip.train.root import update_root
 from geomclip.train.world import World, joined
 
@@ -49,9 +51,33 @@ def cases(world: int) -> list[Case]:
     return [*found, (PRODUCT, "vit", "gather", 2)]
 
 
-def build(geometry: str, tower: str, *, dropout: float = 0.0) -> ContrastiveModel:
+def build(
+    geometry: str,
+    tower: str,
+    *,
+    dropout: float = 0.0,
+    modalities: Mapping[str, ModalityConfig] = IMAGE_TEXT,
+) -> ContrastiveModel:
     """A tiny model in float64, scalars away from where they start."""
     torch.manual_seed(5)
+    own = {name: m for name, m in modalities.items() if not m.shares}
+    g = build_geometry(
+        geometry, DIM, init_logit_scale=0.7, c_init=1.3, modalities=tuple(own),
+        given=[name for name, m in own.items() if m.gives_points],
+    )  # fmt: skip
+    encoders = {name: encoder(m.kind, tower, dropout, g) for name, m in own.items()}
+    return ContrastiveModel(encoders, g, modalities=modalities).double().train()
+
+
+def encoder(kind: str, tower: str, dropout: float, g: Geometry) -> nn.Module:
+    """A tiny encoder of what a modality takes; its weights come from torch's generator."""
+    if kind == "rows":
+        return PointTable(2 * BATCH, g.manifold, DIM, init_std=0.5)
+    if kind == "tokens":
+        return TextTransformer(
+            context_length=LENGTH, vocab_size=VOCABULARY, width=8, layers=1, heads=2,
+            embed_dim=DIM, eot=EOT,
+        )  # fmt: skip
     image: nn.Module = (
         ConvNet(width=4, layers=2, embed_dim=DIM)
         if tower == "convnet"
@@ -59,14 +85,7 @@ def build(geometry: str, tower: str, *, dropout: float = 0.0) -> ContrastiveMode
             image_size=SIDE, patch_size=4, width=8, layers=2, heads=2, embed_dim=DIM
         )
     )
-    if dropout:
-        image = nn.Sequential(image, nn.Dropout(dropout))
-    text = TextTransformer(
-        context_length=LENGTH, vocab_size=VOCABULARY, width=8, layers=1, heads=2, embed_dim=DIM,
-        eot=EOT,
-    )  # fmt: skip
-    g = build_geometry(geometry, DIM, init_logit_scale=0.7, c_init=1.3)
-    return ContrastiveModel({"image": image, "text": text}, g).double().train()
+    return nn.Sequential(image, nn.Dropout(dropout)) if dropout else image
 
 
 def batch(n: int = BATCH) -> tuple[Tensor, Tensor]:
