@@ -25,6 +25,7 @@ RUN = [
         "embeddings",
         "hierarchies",
         "hierarchy_evaluation",
+        "modalities",
         "new_manifold",
         "optimizers",
         "traversals",

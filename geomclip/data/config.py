@@ -34,9 +34,10 @@ class DataConfig:
     remote shards when empty. Local shards are counted."""
     sample: int = 4096
     """Streamed: pictures held in memory for the vocabulary."""
-    root: Literal["all", "sample"] = "all"
-    """Streamed: what the root of clip and elliptic is the mean of at each checkpoint: all records,
-    for which all shards are read and embedded once more, or the `sample` in memory."""
+    root: Literal["all", "last", "sample"] = "all"
+    """Streamed: what the root of clip and elliptic is the mean of: at each checkpoint `all` records,
+    for which all shards are read and embedded once more; all of them at the `last` step only; or
+    else the `sample` in memory."""
     max_bad_share: float = 0.1
     """Streamed: stop where a larger share of the records can't be used; fewer are replaced by
     others, counted and named."""

@@ -83,17 +83,17 @@ def evaluate(
             pictures = encoded[id(split.pool)]
             tree = evaluate_split_tree(model, split, pictures, templates, batch_size, hierarchy)
             found = dataclasses.replace(found, tree=tree)
+        details[name] = found
+        rows += _metrics(found)
+        references += _references(found, items[name])
         if more := evaluate_modalities(model, items[name], batch_size):
-            found = dataclasses.replace(found, by_modality=more)
+            details[name] = dataclasses.replace(found, by_modality=more)
             rows += [Metric(name, metric, value) for metric, value in more.metrics().items()]
             references += [
                 Reference("chance", name, f"{way}_{k}", value)
                 for way, pair in more.pairs.items()
                 for k, value in pair.chances().items()
             ]
-        details[name] = found
-        rows += _metrics(found)
-        references += _references(found, items[name])
         if train is not None and name != TRAIN and len(train):
             pixel = pixel_reference(split, train)
             references += pixel

@@ -186,7 +186,9 @@ def _train(
                 if not is_finite(model, criterion):
                     raise diverged(config, out, geometry, "update", at.step, far_share)
                 with step_errors(config, out, at.step):
-                    at.root = find_root(config, model, splits, world, progress)
+                    at.root = find_root(
+                        config, model, splits, world, progress, last=at.step == config.steps
+                    )
                 window.count("data/", world.collect(stream.take_counts()))
                 at.seconds, at.cpu_seconds = clock.seconds(), clock.cpu_seconds()
                 at.window, at.data = window.sums, stream.state_dict()
@@ -222,9 +224,16 @@ def find_root(
     splits: Splits,
     world: World,
     progress: Callable[[dict[str, Any]], None] | None = None,
+    *,
+    last: bool,
 ) -> dict[str, int]:
-    """Set the root of the geometry; what it is the mean of, nothing where it is the origin."""
-    if splits.streamed and config.data.root == "all" and not config.overfit:
+    """Set the root of the geometry; what it is the mean of, nothing where it is the origin.
+
+    Args:
+        last: whether this is the last checkpoint of the run.
+    """
+    whole = config.data.root == "all" or (config.data.root == "last" and last)
+    if splits.streamed and whole and not config.overfit:
         tell = progress if world.main else None
         note = None if tell is None else lambda text: tell({"message": text})
         found = update_root_streamed(

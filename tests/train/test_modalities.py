@@ -22,6 +22,7 @@ from geomclip.data.transforms import on_white
 from geomclip.errors import RequestError
 from geomclip.evaluate import evaluate
 from geomclip.train import train
+from geomclip.train.checkpoint import checkpoints
 from geomclip.train.config import DataConfig, LossConfig, ModalityConfig, from_toml
 from geomclip.train.log import TIMING, read_metrics
 from geomclip.train.modality_config import IMAGE_TEXT, Roles
@@ -242,6 +243,14 @@ def test_the_root_of_streamed_data_is_the_mean_of_all_of_them(
     update_root(model, load(memory, SIDE).train, World())
     torch.testing.assert_close(model.geometry.root, found, rtol=0, atol=1e-6)
     assert "all 80" in (result.out / "README.md").read_text()
+
+    late = dataclasses.replace(
+        config, data=dataclasses.replace(config.data, root="last"), checkpoint_every=1
+    )
+    result = train(late, tmp_path / "late")
+    assert result.root == {"records": 80, "of": 80, "bad": 0}
+    states = [torch.load(path / "state.pt", weights_only=True) for path in checkpoints(result.out)]
+    assert [state["root"]["records"] for state in states] == [32, 80]
 
     sampled = dataclasses.replace(config, data=dataclasses.replace(config.data, root="sample"))
     result = train(sampled, tmp_path / "sample")
