@@ -35,9 +35,9 @@ class DataConfig:
     sample: int = 4096
     """Streamed: pictures held in memory for the vocabulary."""
     root: Literal["all", "last", "sample"] = "all"
-    """Streamed: what the root of clip and elliptic is the mean of: at each checkpoint `all` records,
-    for which all shards are read and embedded once more; all of them at the `last` step only; or
-    else the `sample` in memory."""
+    """Streamed: what the root of clip and elliptic is the mean of: `all` records at each
+    checkpoint, for which all shards are read and embedded once more; all of them at the `last` step
+    only, before that the sample in memory; or that `sample`."""
     max_bad_share: float = 0.1
     """Streamed: stop where a larger share of the records can't be used; fewer are replaced by
     others, counted and named."""
