@@ -20,6 +20,7 @@ COMMANDS = {
     "export": "a model for transformers or open_clip, embeddings for parquet, FAISS, projector",
     "embed": "embeddings of a data set, over one or many processes, resumable",
     "analyze": "what a space looks like: root distances, gap, cones, retrieval, rank, hubs",
+    "viz": "the disk explorer: one space or several to drag through, as one offline page",
     "traverse": "the texts met from a picture to the root, or to another picture",
     "data": "`data check PATH` lists all that is wrong with a data set, by row",
     "bench": "time, memory and error of the kernels against torch and the peers",

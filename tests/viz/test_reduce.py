@@ -129,7 +129,7 @@ def test_cosne_keeps_clusters_apart():
     given = problem(g, g.manifold.expmap0(tangent))
     found = METHODS["co-sne"](given, 0, steps=60)
     error = found.norm(dim=-1) - given.radius
-    assert error.abs().mean() < 0.1 * given.radius.mean()
+    assert error.abs().mean() < 0.2 * given.radius.mean()
     nearest = (torch.cdist(found, found) + 1e9 * torch.eye(45)).argmin(1)
     assert (label[nearest] == label).all()
 

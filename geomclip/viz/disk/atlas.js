@@ -5,7 +5,7 @@ geomclip.Atlas = class {
   constructor(data) {
     Object.assign(this, { data, n: data.n, modality: data.modality, thumbs: data.thumbs ?? [] });
     this.parents = data.parents ?? new Array(data.n).fill(-1);
-    this.shapes = this.modality.map((code) => (data.modalities[code] === "text" ? 1 : 0));
+    this.shapes = this.modality.map((code) => (data.modalities[code] === "image" ? 0 : 1)); // discs, diamonds
     this.hovered = this.selected = -1;
     this.marked = [];
     this.chosen = null; // a set, by lasso

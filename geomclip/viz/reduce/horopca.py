@@ -46,7 +46,7 @@ def horopca(problem: Problem, seed: int = 0) -> Float[Tensor, "n 2"]:
         optimizer.zero_grad()
         y = problem.plane.manifold.expmap0(project(sample, free))
         spread = problem.plane.manifold.pairwise_dist(y, y).square().mean()
-        (-spread).backward()  # type: ignore[no-untyped-call]
+        (-spread).backward()
         optimizer.step()
     with torch.no_grad():
         return project(tangent, free)
