@@ -64,6 +64,16 @@ def table(results: dict) -> str:
     return "\n".join(lines)
 
 
+def write_between(path: Path, mark: str, text: str) -> None:
+    """Put `text` between the marks of that name in a page."""
+    page = path.read_text(encoding="utf-8")
+    begin, end = f"<!-- {mark}:begin -->", f"<!-- {mark}:end -->"
+    if begin not in page or end not in page:
+        raise SystemExit(f"{path} has no {begin} ... {end}")
+    new = re.sub(f"{begin}.*?{end}", lambda _: f"{begin}\n{text}\n{end}", page, flags=re.DOTALL)
+    path.write_text(new, encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path, help="results.json of a comparison")
@@ -74,12 +84,7 @@ def main() -> None:
     if arguments.into is None:
         print(text)
         return
-    page = arguments.into.read_text(encoding="utf-8")
-    begin, end = f"<!-- {arguments.mark}:begin -->", f"<!-- {arguments.mark}:end -->"
-    if begin not in page or end not in page:
-        raise SystemExit(f"{arguments.into} has no {begin} ... {end}")
-    new = re.sub(f"{begin}.*?{end}", lambda _: f"{begin}\n{text}\n{end}", page, flags=re.DOTALL)
-    arguments.into.write_text(new, encoding="utf-8")
+    write_between(arguments.into, arguments.mark, text)
 
 
 if __name__ == "__main__":

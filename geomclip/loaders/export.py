@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from geomclip import __version__
 from geomclip.errors import RequestError
 from geomclip.geometry_record import describe
-from geomclip.loaders.preprocessing import Preprocessing
 from geomclip.towers import TextTransformer, VisionTransformer
 from geomclip.train.files import disk_errors, write_folder
 
@@ -90,13 +89,6 @@ def layer_sizes(tower: VisionTransformer | TextTransformer) -> dict[str, Any]:
         "activation": t.activation,
         "eps": t.eps,
     }
-
-
-def preprocessing_of(model: "ContrastiveModel") -> Preprocessing:
-    """How the model's pictures are made and normalised."""
-    r, g, b = model.pixel_mean.flatten().tolist()
-    sr, sg, sb = model.pixel_std.flatten().tolist()
-    return Preprocessing((r, g, b), (sr, sg, sb), model.fit)
 
 
 def ours(model: "ContrastiveModel", *, bias: bool) -> dict[str, Any]:

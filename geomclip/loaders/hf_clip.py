@@ -101,7 +101,16 @@ def read(source: Source) -> "ContrastiveModel":
 
 
 def tower_settings(source: Source, tower: str) -> Source:
-    """The source with a tower's part of config.json; old files override it by a second one."""
+    """The source with a tower's part of config.json; old files override it by a second one.
+
+    Raises RequestError where there is no config.json: heads and activation are in no tensor.
+    """
+    if not source.config:
+        raise RequestError(
+            f"{source.where}: there is no config.json beside the weights, and no tensor tells a "
+            "tower's heads and activation",
+            "Copy the whole folder.",
+        )
     merged: dict[str, Any] = {}
     for name in (f"{tower}_config", f"{tower}_config_dict"):
         merged |= source.setting(name, default={}, kind=Mapping)

@@ -30,7 +30,11 @@ def find_path(source: str | Path) -> Path:
     if path.exists():
         return path
     text = str(source)
-    if text.count("/") == 1 and not path.suffix and not path.parent.exists():
+    if (
+        text.count("/") == 1
+        and path.suffix not in (SAFETENSORS, *PICKLES)
+        and not path.parent.exists()
+    ):
         raise RequestError(
             f'"{text}" is no path on this machine, and nothing is downloaded from a hub',
             "Copy the folder to this machine and pass its path.",

@@ -9,11 +9,10 @@ from typing import Any
 
 from geomclip.data.fit import Fit
 from geomclip.errors import RequestError
+from geomclip.model import PIXEL_MEAN, PIXEL_STD, ContrastiveModel
 
 Triple = tuple[float, float, float]
 
-OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
-OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -32,9 +31,16 @@ class Preprocessing:
     fit: Fit
 
 
-OPENAI = Preprocessing(OPENAI_MEAN, OPENAI_STD, Fit("crop"))
+OPENAI = Preprocessing(PIXEL_MEAN, PIXEL_STD, Fit("crop"))
 IMAGENET = Preprocessing(IMAGENET_MEAN, IMAGENET_STD, Fit("crop"))
 SIGLIP = Preprocessing((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), Fit("squash"))
+
+
+def preprocessing_of(model: ContrastiveModel) -> Preprocessing:
+    """How the model's pictures are made and normalised."""
+    r, g, b = model.pixel_mean.flatten().tolist()
+    sr, sg, sb = model.pixel_std.flatten().tolist()
+    return Preprocessing((r, g, b), (sr, sg, sb), model.fit)
 
 
 def from_hf(
@@ -134,8 +140,8 @@ def from_open_clip(config: Mapping[str, Any], where: str) -> Preprocessing:
             f"Known are {', '.join(_MODES)}; bicubic, bilinear.",
         )
     return Preprocessing(
-        _triple(config.get("mean", OPENAI_MEAN), "mean", where),
-        _triple(config.get("std", OPENAI_STD), "std", where),
+        _triple(config.get("mean", PIXEL_MEAN), "mean", where),
+        _triple(config.get("std", PIXEL_STD), "std", where),
         Fit(_MODES[mode], resample=resample),  # type: ignore[arg-type]
     )
 

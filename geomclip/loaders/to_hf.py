@@ -9,13 +9,12 @@ from geomclip.loaders import hf_clip, hf_siglip
 from geomclip.loaders.export import (
     layer_sizes,
     ours,
-    preprocessing_of,
     refuse,
     stem_is_conv,
     towers_of,
     write,
 )
-from geomclip.loaders.preprocessing import to_hf
+from geomclip.loaders.preprocessing import preprocessing_of, to_hf
 
 if TYPE_CHECKING:
     from geomclip.model import ContrastiveModel

@@ -9,13 +9,12 @@ from geomclip.loaders import openclip
 from geomclip.loaders.export import (
     layer_sizes,
     ours,
-    preprocessing_of,
     refuse,
     stem_is_conv,
     towers_of,
     write,
 )
-from geomclip.loaders.preprocessing import to_open_clip
+from geomclip.loaders.preprocessing import preprocessing_of, to_open_clip
 
 if TYPE_CHECKING:
     from geomclip.model import ContrastiveModel

@@ -195,22 +195,9 @@ def preprocessor(model: "ContrastiveModel") -> dict[str, Any]:
 
     `do_normalize` is for other programs; our model takes pixels in [0, 1] and normalises inside.
     """
-    side = model.image_size
-    return {
-        "image_processor_type": "CLIPImageProcessor",
-        "do_convert_rgb": True,
-        "do_resize": True,
-        "size": {"height": side, "width": side},
-        "resample": 3,
-        "fit": "letterbox",
-        "background": [255, 255, 255],
-        "do_center_crop": False,
-        "do_rescale": True,
-        "rescale_factor": 1 / 255,
-        "do_normalize": True,
-        "image_mean": model.pixel_mean.flatten().tolist(),
-        "image_std": model.pixel_std.flatten().tolist(),
-    }
+    from geomclip.loaders.preprocessing import preprocessing_of, to_hf
+
+    return to_hf(preprocessing_of(model), model.image_size)
 
 
 def write_finished(out: Path, summary: dict[str, Any]) -> None:

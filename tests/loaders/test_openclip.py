@@ -188,6 +188,14 @@ def test_strings_need_a_vocabulary_of_the_towers_size(tmp_path):
         geomclip.load(path, geometry="clip")
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_weights_in_half_precision_become_float32_as_they_are(tmp_path, dtype):
+    state = {name: tensor.to(dtype) for name, tensor in open_clip_state().items()}
+    model = geomclip.load(checkpoint(tmp_path / "e.pt", state), geometry="clip")
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    agree(model, {name: tensor.float() for name, tensor in state.items()})
+
+
 SCALARS = {
     "clip": {}, "euclip": {"logit_bias": torch.tensor(-9.5)},
     "meru": {

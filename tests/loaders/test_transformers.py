@@ -4,6 +4,7 @@ All that needs transformers is in this file: importing it costs more than all of
 """
 
 import io
+import json
 from types import ModuleType
 
 import numpy as np
@@ -138,6 +139,41 @@ def test_pictures_become_the_pixels_of_transformers(hf, tmp_path, kind, shape):
     pixels = on_white(decode_image(data, ours.image_size, ours.fit)[None])
     theirs = processor(Image.open(io.BytesIO(data)), return_tensors="pt").pixel_values
     assert_close((pixels - ours.pixel_mean) / ours.pixel_std, theirs, rtol=0, atol=1e-5)
+
+
+def test_a_folder_says_in_one_line_what_is_wrong_with_its_settings(hf, tmp_path):
+    clip_model(hf, {}, {}).save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+
+    def refusal(file: str, text: str | None) -> str:
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        (tmp_path / "preprocessor_config.json").write_text("{}")
+        if text is None:
+            (tmp_path / file).unlink()
+        else:
+            (tmp_path / file).write_text(text)
+        with pytest.raises(RequestError) as caught:
+            geomclip.load(tmp_path)
+        assert "\n" not in caught.value.what
+        return caught.value.what
+
+    def changed(tower: str, **values) -> str:
+        return json.dumps(config | {tower: config[tower] | values})
+
+    assert "there is no config.json beside the weights" in refusal("config.json", None)
+    assert "not readable as json" in refusal("config.json", "{")
+    act = changed("text_config", hidden_act="relu")
+    assert "towers have the activation 'relu'" in refusal("config.json", act)
+    heads = changed("vision_config", num_attention_heads=5)
+    assert "width 32 is not a multiple of heads 5" in refusal("config.json", heads)
+    size = changed("vision_config", image_size=16)
+    assert "3 x 3 patches of 4 pixels do not make pictures of 16" in refusal("config.json", size)
+    pair = changed("vision_config", image_size=[12, 12])
+    assert "configuration's image_size is [12, 12]" in refusal("config.json", pair)
+    pixels = json.dumps({"crop_size": 10, "size": 12})
+    assert "make no pictures of 12 x 12" in refusal("preprocessor_config.json", pixels)
+    pixels = json.dumps({"image_mean": [0.5]})
+    assert "image_mean is [0.5], not three numbers" in refusal("preprocessor_config.json", pixels)
 
 
 # --- export ---
