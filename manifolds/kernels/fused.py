@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from manifolds.kernels.library import Library
+from manifolds.kernels.library import Library, threads
 
 KINDS = {
     "lorentz": 0,
@@ -31,7 +31,7 @@ KINDS = {
 DIFFERENTIABLE = frozenset(list(KINDS)[:5])
 """Kinds whose gradient the library knows."""
 
-FIELDS = 5  # columns of the row tables, as in csrc
+FIELDS = 6  # columns of the row tables, as in csrc
 EXACTS = 2
 # Entries of a band: large enough for the matrix products; the weights of a band are extra memory,
 # the results are not.
@@ -112,12 +112,10 @@ def prepare(library: Library, kind: str, x: Tensor, y: Tensor, c: float) -> Prep
         keep += [points, table]
         exacts.append(exact)
         scaled.append(factors)
-    for which in (0, 1):
-        block = ((problem.x, problem.y)[which].n, d, d)
-        library.call("manifolds_measure", ctypes.byref(problem), which, total, block=block)
+    most = max(x.shape[0], y.shape[0])
+    library.call("manifolds_measure", ctypes.byref(problem), total, block=(most, d, d))
     total /= x.shape[0] + y.shape[0]
-    for which in (0, 1):
-        library.call("manifolds_prepare", ctypes.byref(problem), which)
+    library.call("manifolds_prepare", ctypes.byref(problem))
     return Prepared(library, problem, (scaled[0], scaled[1]), (exacts[0], exacts[1]), tuple(keep))
 
 
@@ -162,25 +160,43 @@ def epilogue(ready: Prepared, first: int, out: Tensor, repaired: Tensor) -> None
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Sums:
+    """Float64 sums of the weights, and of what else a row or column takes from its pairs (extra)."""
+
+    x: Tensor
+    """(2, n): weights, extras."""
+    y: Tensor
+    """(parts, 2, m) likewise, in one part for each thread of the host."""
+    c: Tensor
+
+    @classmethod
+    def of(cls, library: Library, n: int, m: int) -> "Sums":
+        """Zeros."""
+        parts = 1 if library.grid else threads()
+        zeros = torch.zeros(2 * n + 2 * m * parts + 1, dtype=torch.float64, device=library.device)
+        x, y, c = zeros.split([2 * n, 2 * m * parts, 1])
+        return cls(x.view(2, n), y.view(parts, 2, m), c)
+
+
 def weights_of(
     ready: Prepared,
     first: int,
     distances: Tensor,
     grad: Tensor,
     out: Tensor,
-    sums: tuple[Tensor, ...],
+    sums: Sums,
     curvature: bool,
 ) -> Tensor:
     """Weights of the gradient products for rows from `first` on, into `out`; close pairs are NaN.
 
-    Adds to the sums (x weight, x extra, y weight, y extra, c) and gives the number of close pairs.
+    Adds to the sums and gives the number of close pairs, 0-dim.
     """
     close = out.new_zeros((), dtype=torch.int64)
-    x_weight, x_extra, y_weight, y_extra, by_c = sums
     ready.library.call(
         "manifolds_backward", ctypes.byref(ready.problem), int(curvature), first, out.shape[0],
         distances, distances.stride(0), grad, grad.stride(0), out, out.stride(0),
-        x_weight[first:], x_extra[first:], y_weight, y_extra, by_c, close,
+        sums.x[0, first:], sums.x[1, first:], sums.y, sums.c, close,
         block=(*out.shape, ready.problem.d),
     )  # fmt: skip
     return close
@@ -201,43 +217,40 @@ def backward(
     Those not needed are empty or 0.
     """
     n, m, d = x.shape[0], y.shape[0], x.shape[1]
-    v_x = x.new_empty((n, d) if need[0] else 0)
     v_y = x.new_zeros((m, d) if need[1] else 0)
     if n == 0 or m == 0:
-        return v_x.zero_(), v_y, 0.0
+        return x.new_zeros((n, d) if need[0] else 0), v_y, 0.0
     ready = prepare(library, kind, x, y, c)
     left, right = ready.scaled
     distances = _rows(distances)
     bands = _bands(library, n, m, BACKWARD_BAND)
     weights = empty(library, bands[0].stop, m)
-    sums = x.new_zeros(2 * n + 2 * m + 1, dtype=torch.float64).split([n, n, m, m, 1])
-    x_weight, x_extra, y_weight, y_extra, by_c = sums
+    sums = Sums.of(library, n, m)
     problem = ctypes.byref(ready.problem)
     for rows in bands:
         size = rows.stop - rows.start
         part, of = weights[:size], _rows(grad[rows])  # of a sum: one number, expanded
         close = weights_of(ready, rows.start, distances[rows], of, part, sums, need[2])
+        pulled = None
         if library.grid or close > 0:  # on a grid, looking would mean waiting
-            # Pulls first, then the products are added: the marks of close pairs must be gone.
-            if need[0]:
-                v_x[rows].zero_()
+            # Before the products: the marks of close pairs must be gone.
+            pulled = x.new_zeros(size, d) if need[0] else None
             library.call(
                 "manifolds_backward_close", problem, int(need[2]), rows.start, size,
-                of, of.stride(0), part, part.stride(0),
-                v_x[rows] if need[0] else None, x_extra[rows.start :],
-                v_y if need[1] else None, y_extra, by_c, close, block=(size, m, d),
+                of, of.stride(0), part, part.stride(0), pulled, sums.x[1, rows.start :],
+                v_y if need[1] else None, sums.y[0, 1], sums.c, close, block=(size, m, d),
             )  # fmt: skip
-            if need[0]:
-                v_x[rows].addmm_(part, right)
-        elif need[0]:
-            torch.mm(part, right, out=v_x[rows])
         if need[1]:
             v_y.addmm_(part.T, left[rows])
-    if need[0]:
-        library.call("manifolds_finish", problem, 0, x_weight, x_extra, v_x)
-    if need[1]:
-        library.call("manifolds_finish", problem, 1, y_weight, y_extra, v_y)
-    return v_x, v_y, _curvature(ready, kind, c, x_extra, y_extra, by_c) if need[2] else 0.0
+        if need[0]:  # in the place of the rows' features, which nothing needs any more
+            torch.mm(part, right, out=left[rows])
+            if pulled is not None:
+                left[rows] += pulled
+    x_sums, y_sums = sums.x, sums.y.sum(0) if len(sums.y) > 1 else sums.y[0]
+    at_x, at_y = left if need[0] else None, v_y if need[1] else None
+    library.call("manifolds_finish", problem, x_sums, at_x, y_sums, at_y)
+    by_c = _curvature(ready, kind, c, x_sums[1], y_sums[1], sums.c) if need[2] else 0.0
+    return left if need[0] else x.new_empty(0), v_y, by_c
 
 
 def _curvature(

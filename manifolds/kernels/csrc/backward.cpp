@@ -33,50 +33,47 @@ GC_INLINE void backward_block(const Problem& p, int64_t first, int64_t begin, in
         const int64_t high = end < low + BLOCK ? end : low + BLOCK;
         for (int64_t from = 0; from < m; from += TILE) {
             const int64_t count = m < from + TILE ? m - from : TILE;
-            for (int64_t j = 0; j < TILE; ++j) col_weight[j] = col_extra[j] = 0;
+            for (int64_t j = 0; j < count; ++j) col_weight[j] = col_extra[j] = 0;
             for (int64_t i = low; i < high; ++i) {
                 const int64_t at = first + i;
-                const float xa = x.alpha[at], xp = x.alpha_p[at], xs = x.sinh[at], xl = x.low[at],
-                            xc = x.cosh[at];
-                const float *ya = y.alpha + from, *yp = y.alpha_p + from, *ys = y.sinh + from,
-                            *yl = y.low + from, *yc = y.cosh + from;
+                const float xa = x.alpha[at], xp = x.alpha_p[at], xr = x.radial[at], xl = x.low[at],
+                            xf = x.other[at], xh = x.sech[at];
+                const float *ya = y.alpha + from, *yp = y.alpha_p + from, *yr = y.radial + from,
+                            *yl = y.low + from, *yf = y.other + from, *yh = y.sech + from;
                 const float *d = dist + i * ld + from, *g = grad + i * ldg + from;
                 float* w = weights + i * ldw + from;
                 float row_weight = 0, row_extra = 0, by_c = 0, moved = 0;
                 int bad = 0;
 #pragma omp simd reduction(+ : row_weight, row_extra, by_c, moved, bad)
                 for (int64_t j = 0; j < count; ++j) {
-                    float total = gc_total(xa, xp, ya[j], yp[j]), weight, half;
-                    bool fine = gc_slope<KIND>(unscale * d[j], g[j], total, close, weight, half);
+                    float weight, half, total = gc_total(xa, xp, ya[j], yp[j]);
+                    bool fine = gc_apart<KIND>(unscale * d[j], total, close);
+                    gc_slope<KIND>(unscale * d[j], g[j], weight, half);
+                    // A NaN marks a close pair until manifolds_backward_close has been there.
+                    w[j] = fine ? weight : __builtin_nanf("");
+                    bad += fine ? 0 : 1;
                     weight = fine ? weight : 0.0f;
                     half = fine ? half : 0.0f;
                     row_weight += weight * ya[j];
                     col_weight[j] += weight * xa;
                     if constexpr (KIND == LORENTZ) {
-                        float apart = gc_difference(xs, xl, ys[j], yl[j]);
-                        float sinh = gc_radial_sinh(apart, xs, xc, ys[j], yc[j]);
-                        float radial = fine ? weight * sinh : 0.0f;
-                        row_extra += radial;
-                        col_extra[j] -= radial;
-                        if constexpr (CURVATURE) {
-                            float time = apart * (xs + ys[j]) / (xc + yc[j]);  // of cosh rx, cosh ry
-                            float part = 0.5f * weight * time * time / (xc * yc[j]);
-                            by_c += fine ? half - part : 0.0f;
-                        }
+                        float apart = gc_difference(xr, xl, yr[j], yl[j]);
+                        float sinh = gc_radial_sinh(apart, xf, yf[j]);
+                        row_extra += weight * sinh;
+                        col_extra[j] -= weight * sinh;
+                        if constexpr (CURVATURE)
+                            by_c += half - weight * gc_times(apart, xf, xh, yf[j], yh[j]);
                     }
                     if constexpr (KIND == POINCARE) {
                         row_extra += half;
                         col_extra[j] += half;
                     }
-                    moved += d[j] * g[j];
-                    // A NaN marks a close pair until manifolds_backward_close has been there.
-                    w[j] = fine ? weight : __builtin_nanf("");
-                    bad += fine ? 0 : 1;
+                    if constexpr (CURVATURE) moved += d[j] * g[j];
                 }
                 sums.x_weight[i] += row_weight;
                 if (Is<KIND>::hyperbolic) sums.x_extra[i] += row_extra;
-                sums.curvature -= moved / (2 * p.c);
-                if (CURVATURE) sums.curvature += by_c / (p.c * std::sqrt(p.c));
+                if (CURVATURE)
+                    sums.curvature += by_c / (p.c * std::sqrt(p.c)) - moved / (2 * p.c);
                 sums.close += bad;
             }
             for (int64_t j = 0; j < count; ++j) sums.y_weight[from + j] += col_weight[j];
@@ -91,36 +88,29 @@ GC_INLINE void backward_block(const Problem& p, int64_t first, int64_t begin, in
 GC_CLONES void gc_backward(const Problem& p, int64_t curvature, int64_t first, int64_t begin,
                            int64_t end, const float* dist, int64_t ld, const float* grad,
                            int64_t ldg, float* weights, int64_t ldw, Sums& sums) {
-#define GC_CALL(K) \
-    backward_block<K, false>(p, first, begin, end, dist, ld, grad, ldg, weights, ldw, sums)
-    if (p.kind == LORENTZ && curvature) {
-        backward_block<LORENTZ, true>(p, first, begin, end, dist, ld, grad, ldg, weights, ldw,
-                                      sums);
-        return;
-    }
+#define GC_BLOCK(K, C) \
+    backward_block<K, C>(p, first, begin, end, dist, ld, grad, ldg, weights, ldw, sums)
+#define GC_CALL(K) curvature ? GC_BLOCK(K, true) : GC_BLOCK(K, false)
     GC_SWITCH(p.kind, GC_CALL)
+#undef GC_BLOCK
 #undef GC_CALL
 }
 
 // Weights (rows, y.n) of the gradient products from distances and their gradients, for the rows
-// from `first` on; close pairs are left as NaN. Adds to the sums x_* (rows), y_* (y.n), *by_c
-// (if `curvature`) and *close.
+// from `first` on; close pairs are left as NaN. Adds to the sums x_* (rows), columns (threads, 2, y.n:
+// weights and extras, each thread's own until all rows are through), *by_c (if `curvature`) and *close.
 GC_EXPORT int manifolds_backward(const Problem* p, int64_t curvature, int64_t first, int64_t rows,
                                  const float* dist, int64_t ld, const float* grad, int64_t ldg,
                                  float* weights, int64_t ldw, double* x_weight, double* x_extra,
-                                 double* y_weight, double* y_extra, double* by_c, int64_t* close,
-                                 int64_t threads) {
+                                 double* columns, double* by_c, int64_t* close, int64_t threads) {
     const int64_t m = p->y.n;
-    std::vector<double> columns(2 * m * threads, 0.0);
     std::vector<Sums> sums(threads);
     shares(rows, threads, [&](int64_t begin, int64_t end, int64_t me) {
-        double* mine = columns.data() + 2 * m * me;
+        double* mine = columns + 2 * m * me;
         sums[me] = Sums{x_weight, x_extra, mine, mine + m, 0.0, 0};
         gc_backward(*p, curvature, first, begin, end, dist, ld, grad, ldg, weights, ldw, sums[me]);
     });
     for (int64_t t = 0; t < threads; ++t) {
-        for (int64_t j = 0; j < m; ++j) y_weight[j] += columns[2 * m * t + j];
-        for (int64_t j = 0; j < m; ++j) y_extra[j] += columns[2 * m * t + m + j];
         *by_c += sums[t].curvature;
         *close += sums[t].close;
     }

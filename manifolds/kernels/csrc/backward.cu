@@ -41,25 +41,25 @@ struct Backward {
                 const Terms& y = ys[v];
                 const float t2 = gc_total(x.alpha, x.alpha_p, y.alpha, y.alpha_p);
                 float weight, half;
-                const bool fine = gc_slope<KIND>(unscale * d, g, t2, close, weight, half);
+                const bool fine = gc_apart<KIND>(unscale * d, t2, close);
+                gc_slope<KIND>(unscale * d, g, weight, half);
                 weight = fine ? weight : 0.0f;
+                half = fine ? half : 0.0f;
                 row_weight += weight * y.alpha;
                 y_weight[v] += weight * x.alpha;
                 if constexpr (KIND == LORENTZ) {
-                    const float apart = gc_difference(x.sinh, x.low, y.sinh, y.low);
-                    const float sinh = gc_radial_sinh(apart, x.sinh, x.cosh, y.sinh, y.cosh);
-                    const float radial = fine ? weight * sinh : 0.0f;
+                    const float apart = gc_difference(x.radial, x.low, y.radial, y.low);
+                    const float sinh = gc_radial_sinh(apart, x.other, y.other);
+                    const float radial = weight * sinh;
                     row_extra += radial;
                     y_extra[v] -= radial;
                     if constexpr (CURVATURE) {
-                        // cosh rx - cosh ry
-                        const float time = apart * (x.sinh + y.sinh) / (x.cosh + y.cosh);
-                        const float part = 0.5f * weight * time * time / (x.cosh * y.cosh);
-                        row_c += fine ? half - part : 0.0f;
+                        const float part =
+                            weight * gc_times(apart, x.other, x.sech, y.other, y.sech);
+                        row_c += half - part;
                     }
                 }
                 if constexpr (KIND == POINCARE) {
-                    half = fine ? half : 0.0f;
                     row_extra += half;
                     y_extra[v] += half;
                 }
@@ -190,7 +190,7 @@ struct Clear {
 GC_EXPORT int manifolds_backward(const Problem* p, int64_t curvature, int64_t first, int64_t rows,
                                  const float* dist, int64_t ld, const float* grad, int64_t ldg,
                                  float* weights, int64_t ldw, double* x_weight, double* x_extra,
-                                 double* y_weight, double* y_extra, double* by_c, int64_t* close,
+                                 double* columns, double* by_c, int64_t* close,
                                  const Place* place) {
     const int64_t m = p->y.n, up = gc_ceil(rows, HEIGHT), across = gc_ceil(m, WIDTH);
     Work work(place);
@@ -214,10 +214,10 @@ GC_EXPORT int manifolds_backward(const Problem* p, int64_t curvature, int64_t fi
 #undef GC_LAUNCH
     GC_TRY(status);
     GC_TRY(add_parts<float>(place, parts.x_weight, across, rows, x_weight, gc_always()));
-    GC_TRY(add_parts<float>(place, parts.y_weight, up, m, y_weight, gc_always()));
+    GC_TRY(add_parts<float>(place, parts.y_weight, up, m, columns, gc_always()));
     if (p->kind == LORENTZ || p->kind == POINCARE) {
         GC_TRY(add_parts<float>(place, parts.x_extra, across, rows, x_extra, gc_always()));
-        GC_TRY(add_parts<float>(place, parts.y_extra, up, m, y_extra, gc_always()));
+        GC_TRY(add_parts<float>(place, parts.y_extra, up, m, columns + m, gc_always()));
     }
     return gc_launch<AddTotals>(1, place, (const double*)parts.totals, up * across, by_c,
                                 gc_always());

@@ -58,6 +58,9 @@ GC_HD float gc_sqrt(float x) {
 
 GC_HD float gc_abs(float x) { return x < 0 ? -x : x; }
 
+// 2^k by the exponent's bits; a shift of unsigned bits, which vectorises and never overflows.
+GC_HD float gc_exponent(uint32_t k) { return gc_float((int32_t)((k + 127u) << 23)); }
+
 #define GC_LN2_HI 0.693145752f      // 15 bits: k GC_LN2_HI is exact
 #define GC_LN2_LO 1.42860677e-6f
 #define GC_ROUND 12582912.0f        // 1.5 2^23: adding it rounds to an integer
@@ -76,22 +79,22 @@ GC_HD float gc_log_reduced(float k, float f) {
     p = gc_fma(p, f, 0.200012267f);
     p = gc_fma(p, f, -0.250008196f);
     p = gc_fma(p, f, 0.333333313f);
-    float f2 = f * f;
-    float low = gc_fma(p * f, f2, gc_fma(k, GC_LN2_LO, -0.5f * f2));
+    p = gc_fma(p, f, -0.5f);
+    float low = gc_fma(p, f * f, k * GC_LN2_LO);
     return gc_fma(k, GC_LN2_HI, f + low);
 }
 
 // log(1 + t) for 0 <= t < 2^126. 1 + t is never rounded: its exponent k scales t and 1 apart.
 GC_HD float gc_log1p(float t) {
     int32_t k = (gc_bits(1.0f + t) - 0x3f3504f3) >> 23;
-    float scale = gc_float((127 - k) * (1 << 23));
+    float scale = gc_exponent(0u - (uint32_t)k);
     return gc_log_reduced((float)k, gc_fma(t, scale, scale - 1.0f));
 }
 
 // log(x) for normal x below 2^126.
 GC_HD float gc_log(float x) {
     int32_t k = (gc_bits(x) - 0x3f3504f3) >> 23;
-    return gc_log_reduced((float)k, x * gc_float((127 - k) * (1 << 23)) - 1.0f);
+    return gc_log_reduced((float)k, x * gc_exponent(0u - (uint32_t)k) - 1.0f);
 }
 
 // exp(x) = scale (1 + p) for -87 <= x <= 88, by x = k log 2 + r, |r| <= log(2) / 2.
@@ -106,7 +109,7 @@ GC_HD void gc_exp_parts(float x, float& scale, float& p) {
     q = gc_fma(q, r, 0.166666657f);
     q = gc_fma(q, r, 0.5f);
     p = gc_fma(q * r, r, r);
-    scale = gc_float((gc_bits(shifted) - gc_bits(GC_ROUND) + 127) * (1 << 23));
+    scale = gc_exponent((uint32_t)gc_bits(shifted) - (uint32_t)gc_bits(GC_ROUND));
 }
 
 // Below this exp is a true 0: denormal weights slow the matrix product after them by 10 and more.
@@ -119,18 +122,18 @@ GC_HD float gc_exp(float x) {
     return x < GC_EXP_CUTOFF ? 0.0f : gc_fma(scale, p, scale);
 }
 
-// e = exp(-x) and q = 1 - exp(-x), both to full relative accuracy, for x >= 0; e = 0 beyond 87.
+// e = exp(-x) and q = 1 - exp(-x), both to full relative accuracy, for x >= 0; e = exp(-87) beyond.
 GC_HD void gc_exp_minus(float x, float& e, float& q) {
     float scale, p;
     gc_exp_parts(x > 87.0f ? -87.0f : -x, scale, p);
     q = gc_fma(-scale, p, 1.0f - scale);
-    e = x > 87.0f ? 0.0f : gc_fma(scale, p, scale);
+    e = gc_fma(scale, p, scale);
 }
 
 // arcosh(1 + u) for 0 <= u < 2^124; small u keep their digits.
 GC_HD float gc_acosh1p(float u) {
-    float root = gc_sqrt(u * (u + 2.0f));
-    return gc_log1p(u + (u > 1e18f ? u : root));  // u (u + 2) overflows beyond 1.8e19
+    float top = u + 2.0f, root = gc_sqrt(u * top);
+    return gc_log1p(u + (root < top ? root : top));  // u (u + 2) overflows beyond 1.8e19
 }
 
 // asinh(s) for 0 <= s < 1e19; also where s^2 underflows.

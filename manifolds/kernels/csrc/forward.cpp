@@ -38,9 +38,9 @@ GC_INLINE int64_t forward_block(const Problem& p, int64_t first, int64_t begin, 
         const int64_t to = m < from + TILE ? m : from + TILE;
         for (int64_t i = begin; i < end; ++i) {
             const int64_t at = first + i;
-            const float xa = x.alpha[at], xp = x.alpha_p[at], xs = x.sinh[at], xl = x.low[at],
-                        xc = x.cosh[at];
-            const float *ya = y.alpha, *yp = y.alpha_p, *ys = y.sinh, *yl = y.low, *yc = y.cosh;
+            const float xa = x.alpha[at], xp = x.alpha_p[at], xr = x.radial[at], xl = x.low[at],
+                        xf = x.other[at];
+            const float *ya = y.alpha, *yp = y.alpha_p, *yr = y.radial, *yl = y.low, *yf = y.other;
             float* row = out + i * ld;
             int bad = 0;
 #pragma omp simd reduction(+ : bad)
@@ -48,9 +48,9 @@ GC_INLINE int64_t forward_block(const Problem& p, int64_t first, int64_t begin, 
                 float total = gc_total(xa, xp, ya[j], yp[j]);
                 float q = gc_fma(-2.0f, row[j], total);
                 if constexpr (KIND == LORENTZ)
-                    q += gc_radial(gc_difference(xs, xl, ys[j], yl[j]), xs, xc, ys[j], yc[j]);
+                    q = gc_add_radial(q, gc_difference(xr, xl, yr[j], yl[j]), xf, yf[j]);
                 bool fine = gc_resolved<KIND>(q, total, close);
-                row[j] = fine ? scale * gc_value<KIND>(fine ? q : 1.0f) : -1.0f;
+                row[j] = fine ? scale * gc_value<KIND>(q) : -1.0f;
                 bad += fine ? 0 : 1;
             }
             if (bad) repaired += repair_row(p, first + i, from, to, row, scale);
@@ -69,9 +69,9 @@ GC_INLINE int64_t angle_block(const Problem& p, int64_t first, int64_t begin, in
         const int64_t to = m < from + TILE ? m : from + TILE;
         for (int64_t i = begin; i < end; ++i) {
             const int64_t at = first + i;
-            const float xa = x.alpha[at], xp = x.alpha_p[at], xs = x.sinh[at], xl = x.low[at],
-                        xc = x.cosh[at];
-            const float *ya = y.alpha, *yp = y.alpha_p, *ys = y.sinh, *yl = y.low, *yc = y.cosh;
+            const float xa = x.alpha[at], xp = x.alpha_p[at], xs = x.radial[at], xl = x.low[at],
+                        xc = x.other[at];
+            const float *ya = y.alpha, *yp = y.alpha_p, *ys = y.radial, *yl = y.low, *yc = y.other;
             float* row = out + i * ld;
             int bad = 0;
 #pragma omp simd reduction(+ : bad)
@@ -79,10 +79,10 @@ GC_INLINE int64_t angle_block(const Problem& p, int64_t first, int64_t begin, in
                 float total = gc_total(xa, xp, ya[j], yp[j]);
                 float q = gc_fma(-2.0f, row[j], total);
                 float apart = gc_difference(xs, xl, ys[j], yl[j]), reach = ys[j] * xc;
-                float sinh = gc_radial_sinh(apart, xs, xc, ys[j], yc[j]);
+                float sinh = gc_angle_sinh(apart, xs, xc, ys[j], yc[j]);
                 bool fine = gc_resolved<SPHERE>(q, total, close) & (reach < GC_Q_MAX) &
                             (xs * yc[j] < GC_Q_MAX) & (xs > GC_Q_MIN) & (ys[j] > GC_Q_MIN);
-                float angle = gc_angle(fine ? q : 1.0f, reach, ys[j], sinh);
+                float angle = gc_angle(q, reach, ys[j], sinh);
                 row[j] = fine ? angle : -1.0f;
                 bad += fine ? 0 : 1;
             }

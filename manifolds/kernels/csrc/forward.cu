@@ -10,15 +10,17 @@ GC_DEVICE float result_of(const Terms& x, const Terms& y, float product, float c
     const float total = gc_total(x.alpha, x.alpha_p, y.alpha, y.alpha_p);
     float q = gc_fma(-2.0f, product, total);
     if constexpr (KIND >= LORENTZ_ANGLE) {
-        const float apart = gc_difference(x.sinh, x.low, y.sinh, y.low), reach = y.sinh * x.cosh;
-        const float radial = gc_radial_sinh(apart, x.sinh, x.cosh, y.sinh, y.cosh);
+        const float apart = gc_difference(x.radial, x.low, y.radial, y.low);
+        const float reach = y.radial * x.other;
+        const float radial = gc_angle_sinh(apart, x.radial, x.other, y.radial, y.other);
         const bool fine = gc_resolved<SPHERE>(q, total, close) && reach < GC_Q_MAX &&
-                          x.sinh * y.cosh < GC_Q_MAX && x.sinh > GC_Q_MIN && y.sinh > GC_Q_MIN;
-        return fine ? gc_angle(q, reach, y.sinh, radial) : -1.0f;
+                          x.radial * y.other < GC_Q_MAX && x.radial > GC_Q_MIN &&
+                          y.radial > GC_Q_MIN;
+        return fine ? gc_angle(q, reach, y.radial, radial) : -1.0f;
     } else {
         if constexpr (KIND == LORENTZ)
-            q += gc_radial(gc_difference(x.sinh, x.low, y.sinh, y.low), x.sinh, x.cosh, y.sinh,
-                           y.cosh);
+            q = gc_add_radial(q, gc_difference(x.radial, x.low, y.radial, y.low), x.other,
+                              y.other);
         return gc_resolved<KIND>(q, total, close) ? scale * gc_value<KIND>(q) : -1.0f;
     }
 }

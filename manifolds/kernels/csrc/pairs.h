@@ -14,8 +14,12 @@
 //                -sinh(rx - ry) - b cosh(rx) |e|^2 / 2), with cosh = 1, a = |x| in flat space
 //
 // The product is off by about eps sqrt(d) T, so a pair is *resolved* where the result is above
-// `close` T; the others are computed from differences (direct.h). a - b is formed from (high, low)
-// halves of a, so radial separations keep all digits.
+// `close` T; the others are computed from differences (direct.h). Radial separations keep all digits:
+// they come from differences of e^r - 1 (distances) or of a (angles), held in high and low parts. With
+// e^r and e^-r tabled, distances need no division for them:
+//
+//     cosh(rx - ry) - 1 = (e^rx - e^ry)^2 e^-rx e^-ry / 2
+//     sinh(rx - ry) = (e^rx - e^ry)(e^-rx + e^-ry) / 2
 #pragma once
 
 #include "epilogue.h"
@@ -32,7 +36,11 @@ enum Kind : int {
 };
 
 // Columns of the float32 row table, each of length n.
-enum Field : int { ALPHA = 0, ALPHA_P = 1, SINH = 2, SINH_LOW = 3, COSH = 4, FIELDS = 5 };
+//                        distances (lorentz)    angles
+//     RADIAL, RADIAL_LOW    (e^r - 1) / 2          sinh r = a
+//     OTHER                 e^-r                   cosh r
+//     SECH                  1 / cosh r             -
+enum Field : int { ALPHA = 0, ALPHA_P = 1, RADIAL = 2, RADIAL_LOW = 3, OTHER = 4, SECH = 5, FIELDS = 6 };
 
 // Everything below takes scalars: a struct in a loop keeps gcc from vectorising it.
 
@@ -40,19 +48,30 @@ GC_HD float gc_total(float x_alpha, float x_alpha_p, float y_alpha, float y_alph
     return gc_fma(x_alpha_p, y_alpha, x_alpha * y_alpha_p);
 }
 
-// a - b = sinh rx - sinh ry, to its last digits.
-GC_HD float gc_difference(float x_sinh, float x_low, float y_sinh, float y_low) {
-    return (x_sinh - y_sinh) + (x_low - y_low);
+// (e^rx - e^ry) / 2, or sinh rx - sinh ry, to its last digits.
+GC_HD float gc_difference(float x_high, float x_low, float y_high, float y_low) {
+    return (x_high - y_high) + (x_low - y_low);
 }
 
-// cosh(rx - ry) - 1.
-GC_HD float gc_radial(float difference, float x_sinh, float x_cosh, float y_sinh, float y_cosh) {
-    float below = gc_fma(x_cosh, y_cosh, gc_fma(x_sinh, y_sinh, 1.0f));
-    return difference * difference / below;
+// q + cosh(rx - ry) - 1 from the difference of e^r / 2, and e^-rx, e^-ry.
+GC_HD float gc_add_radial(float q, float difference, float x_fall, float y_fall) {
+    return gc_fma(difference * (2.0f * x_fall), difference * y_fall, q);
 }
 
-// sinh(rx - ry).
-GC_HD float gc_radial_sinh(float difference, float x_sinh, float x_cosh, float y_sinh,
+// sinh(rx - ry) likewise.
+GC_HD float gc_radial_sinh(float difference, float x_fall, float y_fall) {
+    return difference * (x_fall + y_fall);
+}
+
+// What the curvature's gradient takes from a pair for its times: (cosh rx - cosh ry)^2 / (2 cosh rx
+// cosh ry). 1 - e^(-rx - ry) loses digits near the origin, where all of this is negligible.
+GC_HD float gc_times(float difference, float x_fall, float x_sech, float y_fall, float y_sech) {
+    float time = difference * gc_fma(-x_fall, y_fall, 1.0f);
+    return time * (0.5f * x_sech) * (time * y_sech);
+}
+
+// sinh(rx - ry) from the difference of sinh, for angles: flat space has it too, with cosh = 1.
+GC_HD float gc_angle_sinh(float difference, float x_sinh, float x_cosh, float y_sinh,
                            float y_cosh) {
     float mixed = gc_fma(x_sinh, y_cosh, y_sinh * x_cosh);
     return difference * (x_sinh + y_sinh) / (mixed + 1e-37f);
@@ -61,12 +80,15 @@ GC_HD float gc_radial_sinh(float difference, float x_sinh, float x_cosh, float y
 // The range in which float32 holds u and its square root.
 #define GC_Q_MIN 1e-30f
 #define GC_Q_MAX 1e37f
+#define GC_D_MAX 85.5f  // arcosh of 6.7e36
 
 // Whether q = u, |x - y|^2 or |e|^2 may be used; false for NaN. On the sphere, antipodes lose
 // their digits like coincident points do.
 template <int KIND>
 GC_HD bool gc_resolved(float q, float total, float close) {
-    bool fine = (q > close * total) & (q > GC_Q_MIN) & (q < GC_Q_MAX);
+    float least = close * total;
+    least = GC_Q_MIN > least ? GC_Q_MIN : least;  // in this order a NaN stays
+    bool fine = (q > least) & (q < GC_Q_MAX);
     return KIND == SPHERE ? fine & (q < 4.0f - 4.0f * close) : fine;
 }
 
@@ -79,37 +101,46 @@ GC_HD float gc_value(float q) {
     return gc_acosh1p(q);
 }
 
+// gc_resolved from the distance `d` (times 1/scale) in place of q.
+template <int KIND>
+GC_HD bool gc_apart(float d, float total, float close) {
+    if constexpr (KIND == EUCLIDEAN2) return gc_resolved<KIND>(d, total, close);
+    if constexpr (KIND == EUCLIDEAN) return gc_resolved<KIND>(d * d, total, close);
+    if constexpr (KIND == SPHERE) {
+        float s, c;
+        gc_sincos(0.5f * d, s, c);
+        return gc_resolved<KIND>(4.0f * s * s, total, close);
+    }
+    float e, q, least = close * total;
+    gc_exp_minus(d, e, q);  // cosh D - 1 = q^2 / (2 e)
+    least = GC_Q_MIN > least ? GC_Q_MIN : least;
+    return (q * q > 2.0f * e * least) & (d < GC_D_MAX);
+}
+
 // Gradient weight of the feature difference x' - y' (times alpha beta) from the distance `d` (times
 // 1/scale) and its gradient g, so that nothing but the result is kept for the backward pass:
 // hyperbolic g/sinh D, sphere g/sin theta, euclidean g/d, its square g. half: hyperbolic
-// g tanh(D/2). Returns whether the pair is resolved.
+// g tanh(D/2), else 0. Of use for resolved pairs only.
 template <int KIND>
-GC_HD bool gc_slope(float d, float g, float total, float close, float& weight, float& half) {
-    bool fine;
+GC_HD void gc_slope(float d, float g, float& weight, float& half) {
     half = 0.0f;
     if constexpr (KIND == EUCLIDEAN2) {
-        fine = gc_resolved<KIND>(d, total, close);
         weight = g;
     } else if constexpr (KIND == EUCLIDEAN) {
-        fine = gc_resolved<KIND>(d * d, total, close);
         weight = g / d;
     } else if constexpr (KIND == SPHERE) {
         float s, c;
         gc_sincos(0.5f * d, s, c);
-        fine = gc_resolved<KIND>(4.0f * s * s, total, close);
         weight = 0.5f * g / (s * c);
     } else {
-        float e, q;  // sinh D = q (2 - q) / (2 e), cosh D - 1 = q^2 / (2 e), tanh(D/2) = q / (2 - q)
+        float e, q;  // sinh D = (q - q^2/2) / e, tanh(D/2) = q^2/2 / (q - q^2/2)
         gc_exp_minus(d, e, q);
-        float q2 = q * q, e2 = 2.0f * e;
-        fine = (q2 > e2 * (close * total)) & (q2 > e2 * GC_Q_MIN) & (q2 < e2 * GC_Q_MAX);
-        float inverse = g / gc_fma(-q, q, 2.0f * q);
-        weight = e2 * inverse;
-        half = q2 * inverse;
+        float q2 = 0.5f * q, inverse = g / gc_fma(-q2, q, q);
+        weight = e * inverse;
+        half = q2 * q * inverse;
     }
     // A denormal weight slows the product after it.
     weight = gc_abs(weight) < 1.2e-38f ? 0.0f : weight;
-    return fine;
 }
 
 // Exterior angle at x from q = |e|^2; `reach` is b cosh(rx).

@@ -9,6 +9,16 @@ namespace {
 
 constexpr int64_t BLOCK = 32;  // rows that stay in cache between two passes
 
+// body(side, begin, end, thread) over the rows of both sides, in one go for the threads.
+template <class Body>
+void both_sides(const Problem& p, int64_t threads, const Body& body) {
+    const int64_t n = p.x.n;
+    shares(n + p.y.n, threads, [&](int64_t begin, int64_t end, int64_t me) {
+        if (begin < n) body(p.x, begin, end < n ? end : n, me);
+        if (end > n) body(p.y, begin > n ? begin - n : 0, end - n, me);
+    });
+}
+
 }  // namespace
 
 GC_CLONES void gc_norms(const Problem& p, const Side& s, int64_t begin, int64_t end) {
@@ -80,11 +90,10 @@ GC_CLONES void gc_finish(const Problem& p, const Side& s, int64_t begin, int64_t
     }
 }
 
-// Fills exact, adds the side's features to sum (d) for the centre.
-GC_EXPORT int manifolds_measure(const Problem* p, int64_t which, double* sum, int64_t threads) {
-    const Side& s = which ? p->y : p->x;
+// Fills exact of both sides, adds their features to sum (d) for the centre.
+GC_EXPORT int manifolds_measure(const Problem* p, double* sum, int64_t threads) {
     std::vector<double> sums(threads * p->d, 0.0);
-    shares(s.n, threads, [&](int64_t begin, int64_t end, int64_t me) {
+    both_sides(*p, threads, [&](const Side& s, int64_t begin, int64_t end, int64_t me) {
         for (int64_t from = begin; from < end; from += BLOCK) {
             const int64_t to = end < from + BLOCK ? end : from + BLOCK;
             gc_norms(*p, s, from, to);
@@ -96,20 +105,22 @@ GC_EXPORT int manifolds_measure(const Problem* p, int64_t which, double* sum, in
     return 0;
 }
 
-// Fills table and scaled, once `center` is known.
-GC_EXPORT int manifolds_prepare(const Problem* p, int64_t which, int64_t threads) {
-    const Side& s = which ? p->y : p->x;
-    shares(s.n, threads,
-           [&](int64_t begin, int64_t end, int64_t) { gc_scaled(*p, s, begin, end); });
+// Fills table and scaled of both sides, once `center` is known.
+GC_EXPORT int manifolds_prepare(const Problem* p, int64_t threads) {
+    both_sides(*p, threads, [&](const Side& s, int64_t begin, int64_t end, int64_t) {
+        gc_scaled(*p, s, begin, end);
+    });
     return 0;
 }
 
-// Turns v (n, d) into the gradient at the points of a side; weight, extra: its row sums.
-GC_EXPORT int manifolds_finish(const Problem* p, int64_t which, const double* weight,
-                               const double* extra, float* gradient, int64_t threads) {
-    const Side& s = which ? p->y : p->x;
-    shares(s.n, threads, [&](int64_t begin, int64_t end, int64_t) {
-        gc_finish(*p, s, begin, end, weight, extra, gradient);
+// Turns v_x (x.n, d) and v_y (y.n, d) into the gradients at the points; either may be null. x_sums,
+// y_sums: their sums of weights, then of extras.
+GC_EXPORT int manifolds_finish(const Problem* p, const double* x_sums, float* v_x,
+                               const double* y_sums, float* v_y, int64_t threads) {
+    both_sides(*p, threads, [&](const Side& s, int64_t begin, int64_t end, int64_t) {
+        const double* sums = &s == &p->x ? x_sums : y_sums;
+        float* v = &s == &p->x ? v_x : v_y;
+        if (v != nullptr) gc_finish(*p, s, begin, end, sums, sums + s.n, v);
     });
     return 0;
 }

@@ -88,12 +88,7 @@ struct Finish {
     }
 };
 
-const Side& side_of(const Problem* p, int64_t which) { return which ? p->y : p->x; }
-
-}  // namespace
-
-GC_EXPORT int manifolds_measure(const Problem* p, int64_t which, double* sum, const Place* place) {
-    const Side& s = side_of(p, which);
+int measure(const Problem* p, const Side& s, double* sum, const Place* place) {
     const int64_t stripes = gc_ceil(s.n, STRIPE);
     Work work(place);
     double* parts = work.take<double>(stripes * p->d);
@@ -103,13 +98,25 @@ GC_EXPORT int manifolds_measure(const Problem* p, int64_t which, double* sum, co
     return add_parts(place, (const double*)parts, stripes, p->d, sum, gc_always());
 }
 
-GC_EXPORT int manifolds_prepare(const Problem* p, int64_t which, const Place* place) {
-    const Side& s = side_of(p, which);
-    return gc_launch<Scaled>(gc_ceil(s.n, WARPS), place, *p, s);
+int finish(const Problem* p, const Side& s, const double* sums, float* v, const Place* place) {
+    if (v == nullptr) return 0;
+    return gc_launch<Finish>(gc_ceil(s.n, WARPS), place, *p, s, sums, sums + s.n, v);
 }
 
-GC_EXPORT int manifolds_finish(const Problem* p, int64_t which, const double* weight,
-                               const double* extra, float* gradient, const Place* place) {
-    const Side& s = side_of(p, which);
-    return gc_launch<Finish>(gc_ceil(s.n, WARPS), place, *p, s, weight, extra, gradient);
+}  // namespace
+
+GC_EXPORT int manifolds_measure(const Problem* p, double* sum, const Place* place) {
+    GC_TRY(measure(p, p->x, sum, place));
+    return measure(p, p->y, sum, place);
+}
+
+GC_EXPORT int manifolds_prepare(const Problem* p, const Place* place) {
+    GC_TRY(gc_launch<Scaled>(gc_ceil(p->x.n, WARPS), place, *p, p->x));
+    return gc_launch<Scaled>(gc_ceil(p->y.n, WARPS), place, *p, p->y);
+}
+
+GC_EXPORT int manifolds_finish(const Problem* p, const double* x_sums, float* v_x,
+                               const double* y_sums, float* v_y, const Place* place) {
+    GC_TRY(finish(p, p->x, x_sums, v_x, place));
+    return finish(p, p->y, y_sums, v_y, place);
 }

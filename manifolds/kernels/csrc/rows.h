@@ -23,30 +23,44 @@ GC_HD bool row_counts(const Problem& p, double norm, double scale) {
 }
 
 struct RowTerms {
-    double alpha, sinh, cosh;
+    double alpha, radial, other, sech;  // as Field
 };
 
 GC_HD RowTerms row_terms(const Problem& p, double norm, double scale) {
     const double root_c = std::sqrt(p.c);
-    RowTerms r{1.0, root_c * norm, scale};
+    RowTerms r{1.0, root_c * norm, scale, 0.0};
     if (p.kind == POINCARE_ANGLE) {
-        r.sinh = 2.0 * root_c * norm / scale;
-        r.cosh = (2.0 - scale) / scale;
+        r.radial = 2.0 * root_c * norm / scale;
+        r.other = (2.0 - scale) / scale;
     }
-    if (p.kind == EUCLIDEAN_ANGLE) r.sinh = norm;
-    if (p.kind == LORENTZ) r.alpha = r.sinh * 0.70710678118654752;
+    if (p.kind == EUCLIDEAN_ANGLE) r.radial = norm;
+    if (p.kind == LORENTZ) {
+        const double sinh = root_c * norm;
+        r.alpha = sinh * 0.70710678118654752;
+        r.radial = 0.5 * (sinh + sinh / (1.0 + scale) * sinh);  // e^r - 1 = sinh + (cosh - 1)
+        r.other = 1.0 / (sinh + scale);
+        r.sech = 1.0 / scale;
+    }
     if (p.kind == POINCARE) r.alpha = root_c * 1.41421356237309505 / scale;
     return r;
 }
 
 // The float32 table of row i; total = |x'|^2.
 GC_HD void fill_table(const Side& s, int64_t i, const RowTerms& r, double total) {
+    const float alpha_p = (float)(r.alpha * total), other = (float)r.other;
+    float high = (float)r.radial;
+    // A row that leaves the range of float32 is resolved against nobody, and adds 0 to every sum.
+    if (!(gc_abs(alpha_p) < GC_Q_MAX && high < GC_Q_MAX && other < GC_Q_MAX)) {
+        for (int field = 0; field < FIELDS; ++field) s.table[field * s.n + i] = 0.0f;
+        s.table[ALPHA_P * s.n + i] = gc_float(0x7f800000);
+        return;
+    }
     s.table[ALPHA * s.n + i] = (float)r.alpha;
-    s.table[ALPHA_P * s.n + i] = (float)(r.alpha * total);
-    float high = (float)r.sinh;
-    s.table[SINH * s.n + i] = high;
-    s.table[SINH_LOW * s.n + i] = (float)(r.sinh - (double)high);
-    s.table[COSH * s.n + i] = (float)r.cosh;
+    s.table[ALPHA_P * s.n + i] = alpha_p;
+    s.table[RADIAL * s.n + i] = high;
+    s.table[RADIAL_LOW * s.n + i] = (float)(r.radial - (double)high);
+    s.table[OTHER * s.n + i] = other;
+    s.table[SECH * s.n + i] = (float)r.sech;
 }
 
 // gradient = first (x' weight - v) + second x; the sphere's second also takes the part along x off.

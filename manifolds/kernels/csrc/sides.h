@@ -30,13 +30,14 @@ struct Problem {
 
 // The float32 table by columns.
 struct Columns {
-    const float *alpha, *alpha_p, *sinh, *low, *cosh;
+    const float *alpha, *alpha_p, *radial, *low, *other, *sech;
     GC_MEMBER explicit Columns(const Side& s)
         : alpha(s.table + ALPHA * s.n),
           alpha_p(s.table + ALPHA_P * s.n),
-          sinh(s.table + SINH * s.n),
-          low(s.table + SINH_LOW * s.n),
-          cosh(s.table + COSH * s.n) {}
+          radial(s.table + RADIAL * s.n),
+          low(s.table + RADIAL_LOW * s.n),
+          other(s.table + OTHER * s.n),
+          sech(s.table + SECH * s.n) {}
 };
 
 template <int KIND>

@@ -7,12 +7,12 @@
 
 // A row of the float32 table.
 struct Terms {
-    float alpha, alpha_p, sinh, low, cosh;
+    float alpha, alpha_p, radial, low, other, sech;
 };
 
 GC_DEVICE Terms terms_of(const Side& s, int64_t i) {
     const Columns c(s);
-    return Terms{c.alpha[i], c.alpha_p[i], c.sinh[i], c.low[i], c.cosh[i]};
+    return Terms{c.alpha[i], c.alpha_p[i], c.radial[i], c.low[i], c.other[i], c.sech[i]};
 }
 
 // n and |t|^2 of row x and sign y.

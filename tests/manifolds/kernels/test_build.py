@@ -160,9 +160,9 @@ def test_a_source_that_does_not_compile_says_so(small, fresh, monkeypatch):
 @needs_compiler
 def test_a_library_of_another_abi_is_refused(small):
     text = (small / "cpu.cpp").read_text()
-    assert "manifolds_abi_version() { return 2; }" in text
-    (small / "cpu.cpp").write_text(text.replace("{ return 2; }", "{ return 999; }"))
-    with pytest.raises(build.BuildError, match="has ABI 999, expected 2"):
+    assert "manifolds_abi_version() { return 3; }" in text
+    (small / "cpu.cpp").write_text(text.replace("{ return 3; }", "{ return 999; }"))
+    with pytest.raises(build.BuildError, match="has ABI 999, expected 3"):
         library.open_library(build.build_cpp())
 
 

@@ -237,9 +237,9 @@ def test_too_little_scratch_memory_is_said():
     x = torch.randn(40, 8)
     ready = fused.prepare(loaded, "lorentz", x, x, 1.0)
     weights, close = torch.empty(40, 40), torch.zeros((), dtype=torch.int64)
-    sums = torch.zeros(161, dtype=torch.float64).split([40, 40, 40, 40, 1])
+    sums = fused.Sums.of(loaded, 40, 40)
     place = library.Place(None, 0, None)
-    values = [ctypes.c_void_p(t.data_ptr()) for t in (*sums, close)]
+    values = [ctypes.c_void_p(t.data_ptr()) for t in (*sums.x, sums.y, sums.c, close)]
     one = ctypes.c_int64(40)
     data = ctypes.c_void_p(weights.data_ptr())
     status = loaded.handle.manifolds_backward(
