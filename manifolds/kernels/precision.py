@@ -73,5 +73,5 @@ def product(x: Tensor, y: Tensor, precision: str = "float32", out: Tensor | None
     """x y^T (n, m) of rows, in the dtype of x."""
     if precision == "bf16x3" and x.dtype == torch.float32:
         left, right = split_bf16(x, "high"), split_bf16(y, "outer")
-        return torch.mm(left, right.mT, out_dtype=torch.float32)
+        return torch.mm(left, right.mT, out_dtype=torch.float32, out=out)
     return torch.mm(x, y.mT, out=out)
