@@ -162,7 +162,7 @@ def epilogue(ready: Prepared, first: int, out: Tensor, repaired: Tensor) -> None
 
 @dataclass(frozen=True)
 class Sums:
-    """Float64 sums of the weights, and of what else a row or column takes from its pairs (extra)."""
+    """Float64 sums of weights, and of what else a row or column takes from its pairs (extras)."""
 
     x: Tensor
     """(2, n): weights, extras."""
