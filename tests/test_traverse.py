@@ -76,24 +76,25 @@ def test_a_plane_worked_by_hand():
     assert len(twice[0].met) == len(set(twice[0].names))
 
 
-@pytest.mark.parametrize("min_radius", [0.0, 0.3])
-@pytest.mark.parametrize("name", ["euclidean", "hyperbolic", "hyperbolic-inner"])
+@pytest.mark.parametrize(
+    ("name", "min_radius"), [("euclidean", 0.3), ("hyperbolic", 0.0), ("hyperbolic", 0.3)]
+)
 def test_ways_are_those_of_a_plain_loop(name, min_radius):
-    g, x = space(name, 30)
-    images, points = x[:8], 0.4 * x[8:]
+    g, x = space(name, 14)
+    images, points = x[:4], 0.4 * x[4:]
     texts = [f"text {i}" for i in range(len(points))]
-    found = traverse(g, images, texts, points, steps=11, min_radius=min_radius)
+    found = traverse(g, images, texts, points, steps=6, min_radius=min_radius)
     m = g.manifold
     with torch.no_grad():
         for image, got in zip(images, found, strict=True):
             expected = []
-            for p in way(g, image[None], g.root[None], 11)[0]:
-                best, name_of = g.score(p[None], g.root[None]).item(), ROOT
-                for text, t in zip(texts, points, strict=True):
-                    score = g.score(p[None], t[None]).item()
-                    outside = min_radius and m.exterior_angle(t, p) > m.half_aperture(t, min_radius)
-                    if score > best and not outside:
-                        best, name_of = score, text
+            for p in way(g, image[None], g.root[None], 6)[0]:
+                scores = g.score(p[None], points)[0]
+                if min_radius:
+                    outside = m.exterior_angle(points, p) > m.half_aperture(points, min_radius)
+                    scores[outside] = -torch.inf
+                root = g.score(p[None], g.root[None]).item()
+                name_of = ROOT if root > scores.max() else texts[int(scores.argmax())]
                 if name_of not in expected:
                     expected.append(name_of)
             assert list(got.names) == expected

@@ -47,15 +47,22 @@ def parse(options: type[T], argv: Sequence[str], *, prog: str, default: T | None
     )
 
 
-def spell_out(argv: Sequence[str]) -> list[str]:
+def spell_out(argv: Sequence[str], own: type | None = None) -> list[str]:
     """Short and foreign spellings as the full ones: --data PATH is --data.source PATH, --skip-bad
     is --data.skip-bad, and so on for every field of DataConfig. `--data A --data B` is A::B, and
-    `--data-weights 3,1` is --data.weights 3 1."""
+    `--data-weights 3,1` is --data.weights 3 1.
+
+    Args:
+        own: the command's options, whose fields keep their flags where the data have one of the
+            same name.
+    """
     spellings = dict(SPELLINGS)
     for field in dataclasses.fields(DataConfig):
         name = field.name.replace("_", "-")
         spellings[f"--{name}"] = f"--data.{name}"
         spellings[f"--no-{name}"] = f"--data.no-{name}"
+    for field in dataclasses.fields(own) if own else ():
+        spellings.pop(f"--{field.name.replace('_', '-')}", None)
     spellings["--data"] = "--data.source"
     out: list[str] = []
     for token in _joined(argv):

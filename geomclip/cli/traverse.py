@@ -70,7 +70,7 @@ class TraverseOptions:
 
 def run(argv: list[str]) -> int:
     """Parse, walk, report."""
-    argv = spell_out(argv)
+    argv = spell_out(argv, TraverseOptions)
     options = parse(TraverseOptions, argv, prog="geomclip traverse")
     if options.min_radius < 0 or options.steps < 2 or options.limit < 0:
         raise RequestError(
