@@ -16,13 +16,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-import manifolds
 from geomclip import scalars
 from geomclip.errors import GeomclipError
 from geomclip.lifts import LIFTS, LOGITS, tangent_mean
-from geomclip.names import ALIASES, canonical, factors
-from geomclip.precision import no_autocast, widen
-from geomclip.products import build_product
+from geomclip.names import ALIASES
+from geomclip.precision import check_together, no_autocast, widen
 from geomclip.roots import PointSum
 from geomclip.scalars import (
     MAX_LOGIT_SCALE,
@@ -30,8 +28,9 @@ from geomclip.scalars import (
     check_alpha_max,
     check_logit_scale,
 )
+from geomclip.spaces import build_space, check_dims
 from geomclip.spec import GEOMETRIES, PRODUCT, GeometrySpec
-from manifolds import Manifold, Product
+from manifolds import Manifold
 from manifolds.curvature import CurvedManifold
 
 __all__ = ["ALIASES", "GEOMETRIES", "PRODUCT", "Geometry", "GeometrySpec", "build_geometry"]
@@ -77,11 +76,7 @@ class Geometry(nn.Module):
         super().__init__()
         if dim < 1:
             raise ValueError(f"{name}: dim must be at least 1, got {dim}")
-        if isinstance(manifold, Product) and manifold.dim != dim:
-            raise ValueError(
-                f"{name}: its factors have {' + '.join(map(str, manifold.dims))} = {manifold.dim} "
-                f"coordinates, features have {dim}; make the two equal"
-            )
+        check_dims(name, manifold, dim)
         start = spec.init_logit_scale if init_logit_scale is None else init_logit_scale
         lower = -math.inf if min_logit_scale is None else min_logit_scale
         check_logit_scale(name, start, lower)
@@ -189,11 +184,7 @@ class Geometry(nn.Module):
         self._check_dim(x, "x")
         self._check_dim(y, "y")
         x, y = widen(x, "x"), widen(y, "y")
-        if x.dtype != y.dtype or x.device != y.device:
-            raise ValueError(
-                f"{self.name}: x is {x.dtype} on {x.device}, y is {y.dtype} on {y.device}; "
-                "bring them together with .to()"
-            )
+        check_together(self.name, x, y)
         with no_autocast(x):
             return LOGITS[self.spec.logit](self.manifold, x, y)
 
@@ -395,19 +386,7 @@ def build_geometry(
         ValueError: unknown name, c_init not positive, an initial value outside its bounds, a
             product of another dimension, or entailment asked of a geometry without cones.
     """
-    curvature = {
-        "c": c_init,
-        "learnable": learn_c,
-        "c_min": c_init / 10 if c_min is None else c_min,
-        "c_max": 10 * c_init if c_max is None else c_max,
-    }
-    manifold: Manifold
-    if factors(name):
-        spec, manifold = PRODUCT, build_product(name, dim, curvature)
-    else:
-        spec = GEOMETRIES[canonical(name)]
-        make = manifolds.MANIFOLDS[spec.manifold]
-        manifold = make(**curvature) if spec.learned_curvature else make()
+    spec, manifold = build_space(name, dim, c=c_init, learn_c=learn_c, c_min=c_min, c_max=c_max)
     if entailment and not manifold.has_cones:
         raise ValueError(
             f"{name} has no entailment cones; train it without entailment, or take a Euclidean or "

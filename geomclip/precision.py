@@ -14,3 +14,12 @@ def widen(x: Tensor, name: str) -> Tensor:
 def no_autocast(x: Tensor) -> torch.autocast:
     """A context in which matrix products on the device of `x` keep the dtype of their inputs."""
     return torch.autocast(device_type=x.device.type, enabled=False)
+
+
+def check_together(name: str, x: Tensor, y: Tensor) -> None:
+    """Whether x and y have one dtype and one device. Raises ValueError that begins with `name`."""
+    if x.dtype != y.dtype or x.device != y.device:
+        raise ValueError(
+            f"{name}: x is {x.dtype} on {x.device}, y is {y.dtype} on {y.device}; bring them "
+            "together with .to()"
+        )
