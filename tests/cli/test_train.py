@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+import sys
 import sysconfig
 import time
 from pathlib import Path
@@ -187,3 +188,26 @@ def test_options_of_a_dry_run_ask_for_one(settings, capsys):
     assert "--price-per-hour has no --hardware" in capsys.readouterr().err
     assert main([*argv, "--dry-run", "--hardware", "abacus"]) == 2
     assert 'hardware: "abacus" is not known' in capsys.readouterr().err
+
+
+def test_a_plugin_is_code_that_the_command_line_names(
+    settings, table, tmp_path, monkeypatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bag_of_words.py").write_text(
+        "from torch import nn\n"
+        "def bag(config, tokenizer):\n"
+        "    return nn.EmbeddingBag(tokenizer.vocab_size, config.model.embed_dim)\n"
+    )
+    tables = (
+        '[modalities.image]\nreads = "image"\n[modalities.text]\nencoder = "bag_of_words:bag"\n'
+    )
+    (tmp_path / "run.toml").write_text(settings.read_text() + tables)
+    command = arguments(Path("run.toml"), table, Path("run"), "--steps", "1", "--quiet")
+    assert main(command) == 2
+    assert "--plugin bag_of_words" in capsys.readouterr().err
+    assert main([*command, "--plugin", "no_such_bag"]) == 2
+    assert '--plugin: there is no module "no_such_bag"' in capsys.readouterr().err
+    monkeypatch.setattr("sys.path", list(sys.path))
+    assert main([*command, "--plugin", "bag_of_words"]) == 0
+    monkeypatch.delitem(sys.modules, "bag_of_words")

@@ -8,6 +8,7 @@ Imported, `compute(case, World())` gives what one process gets.
 """
 
 import dataclasses
+import io
 import json
 import sys
 from collections.abc import Mapping
@@ -17,7 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from geomclip.data.record import Corpus
+from geomclip.data.record import Corpus, Record
+from geomclip.data.shards import RecordShards
 from geomclip.data.tokenizer import Tokenizer
 from geomclip.geometry import Geometry, build_geometry
 from geomclip.model import ContrastiveModel
@@ -26,7 +28,7 @@ from geomclip.towers import ConvNet, PointTable, TextTransformer, VisionTransfor
 from geomclip.train.config import ModelConfig, TrainConfig
 from geomclip.train.gradients import Gradients
 from geomclip.train.modality_config import IMAGE_TEXT, ModalityConfig
-from geomclip.train.root import update_root
+from geomclip.train.root import update_root, update_root_streamed
 from geomclip.train.world import World, joined
 
 BATCH, DIM, SIDE, LENGTH, VOCABULARY = 16, 6, 8, 5, 20
@@ -121,7 +123,8 @@ def compute(case: Case, world: World, **changes: Any) -> dict[str, Tensor]:
 
 
 def root(world: World) -> Tensor:
-    """The root of clip over 13 pictures of 5 names, each process embedding some."""
+    """The root of clip over 13 pictures of 5 names, each process embedding some: of a corpus in
+    memory, and of the same records in shards."""
     names = [f"{word} thing" for word in ("red", "green", "small", "old", "plain")]
     shown = [names[i * i % 5] for i in range(13)]
     images = torch.randint(0, 256, (13, 4, SIDE, SIDE), generator=torch.Generator().manual_seed(1))
@@ -142,9 +145,28 @@ def root(world: World) -> Tensor:
         embed_dim=DIM, eot=tokenizer.eot,
     )  # fmt: skip
     g = build_geometry("clip", DIM)
-    model = ContrastiveModel({"image": tower, "text": text}, g, tokenizer, context_length=12)
+    model = ContrastiveModel(
+        {"image": tower, "text": text}, g, tokenizer, context_length=12, image_size=SIDE
+    )
     update_root(model, corpus, world, batch_size=2)
-    return g.root
+    found = g.root.clone()
+    records = [
+        Record(str(i), png(image), (name,))
+        for i, (image, name) in enumerate(zip(corpus.images, shown, strict=True))
+    ]
+    records.insert(3, Record("bad", b"no picture", ("none",)))
+    report = update_root_streamed(model, [RecordShards("part", records)], world, batch_size=2)
+    assert report is not None and report.to_dict() == {"records": 13, "of": 14, "bad": 1}
+    return torch.stack([found, g.root])
+
+
+def png(image: Tensor) -> bytes:
+    """RGBA bytes as a file."""
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.fromarray(image.permute(1, 2, 0).numpy()).save(out, "PNG")
+    return out.getvalue()
 
 
 def main(folder: Path, changes: dict[str, Any]) -> None:

@@ -55,6 +55,7 @@ def test_processes_equal_one(
     for rank in range(world):
         found, center = torch.load(tmp_path / f"{world}-{rank}.pt")
         torch.testing.assert_close(center, root(World()), rtol=0, atol=1e-6)
+        torch.testing.assert_close(center[0], center[1], rtol=0, atol=1e-6)
         assert found.keys() == set(cases(world))
         for (geometry, tower, _, _), values in found.items():
             agree(values, alone[geometry, tower])
