@@ -59,8 +59,14 @@ def assert_same(a: Embeddings, b: Embeddings) -> None:
     assert torch.equal(a.geometry.logits(x, y), b.geometry.logits(x, y))
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
-@pytest.mark.parametrize("name", ["clip", "euclip", "meru", "poincare"])
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [
+        *((n, s) for n in ("clip", "meru") for s in SUFFIXES),
+        ("euclip", ".npz"),
+        ("poincare", ".csv"),
+    ],
+)
 def test_every_file_gives_the_same_back(tmp_path, name, suffix):
     before = sample(name)
     before.write(tmp_path / f"e{suffix}")

@@ -49,10 +49,10 @@ def test_the_jackknife_takes_the_bias_off_a_squared_mean():
 
 def test_the_auc_counts_ties_as_half_and_has_the_error_of_its_sampling_distribution():
     assert resampling.auc(torch.tensor([1.0, 2.0]), torch.tensor([1.0])).value == 0.75
-    found = [resampling.auc(draw(60, 2 * s) + 1, draw(40, 2 * s + 1)) for s in range(400)]
+    found = [resampling.auc(draw(60, 2 * s) + 1, draw(40, 2 * s + 1)) for s in range(200)]
     spread = torch.tensor([f.value for f in found]).std().item()
     mean = sum(f.error for f in found) / len(found)
-    assert mean == pytest.approx(spread, rel=0.1)
+    assert mean == pytest.approx(spread, rel=0.15)
 
 
 def test_blocks_hold_every_row_once():

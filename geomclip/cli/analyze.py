@@ -46,7 +46,7 @@ class AnalyzeOptions:
 
 def run(argv: list[str]) -> int:
     """Parse, analyse, write, report."""
-    argv = spell_out(argv)
+    argv = spell_out(argv, AnalyzeOptions)
     options = parse(AnalyzeOptions, argv, prog="geomclip analyze")
     if not options.sources:
         raise RequestError("there is no SOURCE", "geomclip analyze embeddings.safetensors")

@@ -40,7 +40,7 @@ class EmbedOptions:
 def run(argv: list[str]) -> int:
     """Parse, embed, report; of several processes rank 0 speaks, or the first that fails."""
     rank = int(os.environ.get("RANK", "0"))
-    argv = spell_out(argv)
+    argv = spell_out(argv, EmbedOptions)
     with contextlib.redirect_stderr(sys.stderr if rank == 0 else io.StringIO()):
         options = parse(EmbedOptions, argv, prog="geomclip embed")
     if options.part < 1:

@@ -52,15 +52,19 @@ def test_nobody_is_his_own_neighbour_not_even_among_equals():
     torch.testing.assert_close(found.value, brute)
 
 
-def test_neighbours_are_computed_once(monkeypatch):
+def test_neighbours_are_computed_once_and_results_can_be_shown(monkeypatch):
     import geomclip.analysis.space as module
 
     calls = []
     original = module.nearest
     monkeypatch.setattr(module, "nearest", lambda *a: calls.append(1) or original(*a))
-    e = two_clouds(build_geometry("meru", 8).double(), 0.1, n=60)
-    report = analyze(e)
+    report = analyze(two_clouds(build_geometry("meru", 8).double(), 0.1, n=60))
     assert set(report.results) == set(ANALYSES) and len(calls) == 4
+    for result in report.results.values():
+        assert result.figure().data
+        assert "var(--" not in str(result.figure().to_dict())
+        html = result._repr_html_()
+        assert html.count("<tr>") == len(result.rows()) > 2
 
 
 def test_labels_are_whole_paths_and_the_same_number_across_modalities():
@@ -69,15 +73,6 @@ def test_labels_are_whole_paths_and_the_same_number_across_modalities():
     e = Embeddings({"image": torch.randn(4, 2), "text": torch.randn(4, 2)}, g, paths=paths)
     assert leaf_labels(e, "image").tolist() == leaf_labels(e, "text").tolist() == [0, 1, -1, 0]
     assert leaf_labels(Embeddings({"image": torch.randn(4, 2)}, g), "image") is None
-
-
-def test_every_result_has_numbers_a_figure_and_a_table_for_notebooks():
-    report = analyze(two_clouds(build_geometry("meru", 8).double(), 0.1, n=60))
-    for result in report.results.values():
-        assert result.figure().data
-        assert "var(--" not in str(result.figure().to_dict())
-        html = result._repr_html_()
-        assert html.count("<tr>") == len(result.rows()) > 2
 
 
 def test_an_unknown_analysis_lists_those_there_are():

@@ -52,25 +52,27 @@ def test_midpoints_from_sums_are_the_manifolds_own(manifold):
 # --- modality gap ---
 
 
-@pytest.mark.parametrize("gap", [0.3, 0.0])
-def test_a_planted_gap_is_found_in_every_geometry(geometry, gap):
-    found = modality_gap(two_clouds(geometry, gap))
-    if gap:
-        near(found.distance, gap)
-        assert found.distance.error < 0.02
-        assert found.distance.low > 0
-    else:
-        assert abs(found.distance.value) <= SIGMAS * found.distance.error
-        assert found.distance.error < 0.02
+def test_a_planted_gap_is_found_in_every_geometry(geometry):
+    found = modality_gap(two_clouds(geometry, 0.3))
+    near(found.distance, 0.3)
+    assert found.distance.error < 0.02 and found.distance.low > 0
+
+
+@pytest.mark.parametrize("name", ["clip", "meru"])
+def test_no_gap_is_found_where_there_is_none(name):
+    found = modality_gap(two_clouds(build_geometry(name, DIM).double(), 0.0))
+    assert abs(found.distance.value) <= SIGMAS * found.distance.error
+    assert found.distance.error < 0.02
+    near(found.separability, 0.5)  # no plane knows anything
 
 
 def test_the_gaps_error_is_its_spread_over_samples():
     g = build_geometry("euclip", DIM).double()
-    found = [modality_gap(two_clouds(g, 0.2, n=100, seed=s)).distance for s in range(40)]
+    found = [modality_gap(two_clouds(g, 0.2, n=100, seed=s)).distance for s in range(25)]
     values = torch.tensor([f.value for f in found])
-    assert values.mean().item() == pytest.approx(0.2, abs=3 * values.std().item() / 40**0.5)
-    mean_error = sum(f.error for f in found) / 40
-    assert mean_error == pytest.approx(values.std().item(), rel=0.35)
+    assert values.mean().item() == pytest.approx(0.2, abs=3 * values.std().item() / 25**0.5)
+    mean_error = sum(f.error for f in found) / 25
+    assert mean_error == pytest.approx(values.std().item(), rel=0.45)
 
 
 def test_separability_is_that_of_two_gaussians():
@@ -80,11 +82,6 @@ def test_separability_is_that_of_two_gaussians():
     near(found.separability, norm.cdf(1.0))
     near(found.auc, norm.cdf(2 / math.sqrt(2)))
     near(found.relative, 2 / math.sqrt(DIM))
-
-
-def test_without_a_gap_no_plane_knows_anything():
-    g = build_geometry("meru", DIM).double()
-    near(modality_gap(two_clouds(g, 0.0)).separability, 0.5)
 
 
 # --- spectrum ---
@@ -163,10 +160,10 @@ def test_uniformitys_error_is_its_spread_over_samples():
     torch.manual_seed(0)
     found = [
         uniformity.uniformity(m, m.random_normal(80, 4, std=0.5, dtype=torch.float64))
-        for _ in range(60)
+        for _ in range(40)
     ]
     spread = torch.tensor([f.value for f in found]).std().item()
-    assert sum(f.error for f in found) / 60 == pytest.approx(spread, rel=0.3)
+    assert sum(f.error for f in found) / 40 == pytest.approx(spread, rel=0.35)
 
 
 def test_tolerance_is_the_mean_cosine_within_classes():

@@ -87,16 +87,6 @@ def test_a_sample_says_that_it_is_one(files, tmp_path):
     assert results["roots"]["rows"]["median.image"]["n"] == 60
 
 
-def test_a_run_is_analysed_on_what_it_held_out(settings, table, tmp_path, capsys):
-    out = tmp_path / "run"
-    argv = ["train", "--config", str(settings), "--data", str(table), "--out", str(out), "--quiet"]
-    assert main([*argv, "--val-fraction", "0.5"]) == 0
-    assert main(["analyze", str(out), "--only", "roots,gap", "--quiet"]) == 0
-    said = json.loads((out / "analysis.json").read_text())["run"]
-    assert said["embeddings"]["geometry"] == "euclip"
-    assert 10 < said["embeddings"]["points"]["image"] < 50
-
-
 @pytest.mark.parametrize(
     ("argv", "message"),
     [

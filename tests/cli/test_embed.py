@@ -22,7 +22,7 @@ LABELS = ("group", "colour")
 def run(settings, table, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "tiny"
     argv = ["train", "--config", str(settings), "--data", str(table), "--out", str(out), "--quiet"]
-    assert main([*argv, "--label-columns", *LABELS]) == 0
+    assert main([*argv, "--label-columns", *LABELS, "--val-fraction", "0.3"]) == 0
     return out
 
 
@@ -137,6 +137,13 @@ def test_wrong_requests_are_two_lines(run, table, tmp_path, capsys):
     assert 'not written as ".npy"' in capsys.readouterr().err
     assert main(["embed", str(tmp_path / "none"), "--data", str(table)]) == 2
     assert "no such file or folder" in capsys.readouterr().err
+
+
+def test_a_run_is_analysed_on_what_it_held_out(run):
+    assert main(["analyze", str(run), "--only", "roots,gap", "--quiet"]) == 0
+    said = json.loads((run / "analysis.json").read_text())["tiny"]
+    assert said["embeddings"]["geometry"] == "euclip"
+    assert 0 < said["embeddings"]["points"]["image"] < 40
 
 
 @pytest.mark.slow

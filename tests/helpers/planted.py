@@ -17,7 +17,7 @@ def around(g, middle, n, std, seed):
     return x.detach()
 
 
-def two_clouds(g, gap, n=2000, std=0.1, seed=0):
+def two_clouds(g, gap, n=1200, std=0.1, seed=0):
     """Pictures around a point near the root, texts around one at a distance of `gap` from it."""
     m = g.manifold
     root = m.origin(g.dim, dtype=torch.float64)
