@@ -75,12 +75,9 @@ def show(found: "DryRun") -> Table:
     rows += [
         ("measured", f"{measured.pairs} pairs on {measured.device}, {measured.precision}"),
         ("  step", f"{measured.seconds:.3g} s, {measured.samples_per_second:,.3g} samples/s"),
-        ("  peak memory", _bytes(measured.peak_bytes) or f"unknown: {measured.unmeasured}"),
-        ("    weights, gradients, moments", _bytes(measured.state_bytes)),
-    ]
-    if measured.step_bytes is not None:
-        rows.append(("    the step", _bytes(measured.step_bytes)))
-    rows += [
+        ("  peak memory", _bytes(measured.peak_bytes)),
+        ("    weights, moments", _bytes(measured.state_bytes)),
+        ("    gradients, activations", _bytes(measured.step_bytes)),
         ("full run", f"{found.steps:,} steps x {found.batch_size:,} = {found.samples:,} samples"),
         ("  towers, a pair", f"{found.flops_per_pair / 1e9:,.3g} GFLOP, contexts full"),
         ("  on this machine", f"about {_long(found.seconds_here)}, the loader not counted"),
@@ -100,7 +97,7 @@ def show(found: "DryRun") -> Table:
 
 def _estimated(found: "DryRun") -> str:
     if found.memory_bytes is None:
-        return "unknown: the steps were too small to tell, or not measured"
+        return "unknown: the measured sizes do not tell"
     text = f"about {_bytes(found.memory_bytes)}"
     if found.hardware is None:
         return text
@@ -112,9 +109,7 @@ def _estimated(found: "DryRun") -> str:
     return f"{text}: does not fit; --accumulate {found.accumulate} does"
 
 
-def _bytes(count: int | None) -> str:
-    if count is None:
-        return ""
+def _bytes(count: int) -> str:
     return f"{count / 2**30:.3g} GiB" if count >= 2**28 else f"{count / 2**20:.3g} MiB"
 
 

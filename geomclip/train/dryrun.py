@@ -1,8 +1,7 @@
 """A dry run: all that a run is made of, a few steps over synthetic data, and what follows for it.
 
-Memory is measured at two numbers of pairs, since a step needs a part for each pair and a part for
-all: on the line through both lies the estimate for the batch. FLOPs are counted (matrix products,
-convolutions, attention; Kaplan et al. 2020 count the same), not derived from a formula.
+Memory is traced at two numbers of pairs, which tell it for any (peak.py). FLOPs are counted, not
+derived from a formula: matrix products, convolutions, attention.
 """
 
 import contextlib
@@ -17,7 +16,6 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from geomclip.bench.memory import Unmeasured, device_peak, resident_peak
 from geomclip.data.stream import open_stream
 from geomclip.data.tokenizer import Tokenizer
 from geomclip.errors import RequestError
@@ -34,6 +32,7 @@ from geomclip.train.optim import (
     step_within_bounds,
 )
 from geomclip.train.overfit import FIRST_TEXT
+from geomclip.train.peak import Trace, memory_trace, peak, peak_by_pairs
 from geomclip.train.samples import NOTHING, Samples
 from geomclip.train.schedule import lr_factor
 from geomclip.train.setup import find_tokenizer, reproducible
@@ -78,11 +77,9 @@ class Measured:
     update_seconds: float
     """Part of them after the backward pass: clipping and optimizer, the same for any batch."""
     state_bytes: int
-    """Weights, gradients and the optimizer's moments, counted."""
-    step_bytes: int | None
-    """What the step needs beside them at its peak, measured; None where that can't be."""
-    unmeasured: str = ""
-    """Why there is no `step_bytes`."""
+    """Weights, buffers and the optimizer's moments, counted."""
+    step_bytes: int
+    """What the step takes beside them at its peak, gradients and activations, measured."""
 
     @property
     def samples_per_second(self) -> float:
@@ -95,9 +92,9 @@ class Measured:
         return (self.seconds - self.update_seconds) / self.pairs
 
     @property
-    def peak_bytes(self) -> int | None:
+    def peak_bytes(self) -> int:
         """Memory of the step at its peak."""
-        return None if self.step_bytes is None else self.state_bytes + self.step_bytes
+        return self.state_bytes + self.step_bytes
 
 
 @dataclass(frozen=True)
@@ -114,7 +111,7 @@ class DryRun:
     pairs_at_once: int
     """Pairs that a device of the full run holds activations of."""
     memory_bytes: int | None
-    """Estimated peak of a device of the full run."""
+    """Estimated peak of a device of the full run; None where the measured sizes do not tell."""
     seconds_here: float
     """Estimated wall seconds of the full run on the machine of the measurement."""
     hardware: Hardware | None = None
@@ -200,7 +197,15 @@ def dry_run(
     step = config.batch_size * last.seconds_per_pair * work / flops.step + last.update_seconds
     total = work * config.steps * config.batch_size
     seconds = hardware.seconds(total, config.precision, utilisation) if hardware else None
-    line = _line(found[0], last)
+    grown, memory = peak_by_pairs(bench.traces), None
+    if last.pairs == at_once:
+        memory = last.peak_bytes
+    elif grown is not None:
+        memory = last.state_bytes + round(grown(at_once))
+    parts = None
+    if hardware and grown:
+        room = USABLE * hardware.device.memory - last.state_bytes
+        parts = least_accumulate(config.batch_size // devices, room, grown)
     return DryRun(
         geometry=config.geometry,
         steps=config.steps,
@@ -209,13 +214,13 @@ def dry_run(
         measured=last,
         flops_per_pair=work,
         pairs_at_once=at_once,
-        memory_bytes=None if line is None else round(line(at_once)),
+        memory_bytes=memory,
         seconds_here=config.steps * step,
         hardware=hardware,
         utilisation=utilisation,
         seconds=seconds,
         cost=None if seconds is None or price is None else price * devices * seconds / 3600,
-        accumulate=_accumulate(config, hardware, line) if hardware and line else None,
+        accumulate=parts,
     )
 
 
@@ -229,24 +234,12 @@ def _device(name: str) -> torch.device:
         return torch.device("cpu")
 
 
-def _line(small: Measured, large: Measured) -> Callable[[int], float] | None:
-    """Peak memory by the number of pairs; None where two steps don't tell."""
-    if small.step_bytes is None or large.step_bytes is None:
-        return None
-    if large.pairs == small.pairs or large.step_bytes <= small.step_bytes:
-        return None
-    slope = (large.step_bytes - small.step_bytes) / (large.pairs - small.pairs)
-    start, state = large.step_bytes - slope * large.pairs, large.state_bytes
-    return lambda pairs: state + start + slope * pairs
-
-
-def _accumulate(
-    config: TrainConfig, hardware: Hardware, line: Callable[[int], float]
-) -> int | None:
-    room = USABLE * hardware.device.memory
-    each = config.batch_size // hardware.count
-    parts = [k for k in range(1, each + 1) if each % k == 0 and line(each // k) <= room]
-    return parts[0] if parts else None
+def least_accumulate(pairs: int, room: float, grown: Callable[[int], float | int]) -> int | None:
+    """In how many parts a device computes its pairs at the least, for a step's peak, by the number
+    of pairs, to fit into the room beside the weights; None where none does.
+    """
+    parts = (k for k in range(1, pairs + 1) if pairs % k == 0)
+    return next((k for k in parts if grown(pairs // k) <= room), None)
 
 
 @dataclass(frozen=True)
@@ -274,6 +267,7 @@ class _Bench:
         self.criterion: Criterion = criterion.to(world.device)
         self.optimizer = build_optimizer(self.model, self.model.geometry, config, self.criterion)
         self.gradients = Gradients(self.model, config, world, self.criterion)
+        self.traces: dict[int, Trace] = {}
         self._warm = False
 
     @staticmethod
@@ -322,14 +316,10 @@ class _Bench:
         if not self._warm or self.config.compile:
             step()
             self._warm = True
-        why, grown = "", None
-        try:
-            if self.world.device.type == "cuda":
-                grown = device_peak(step, str(self.world.device))
-            else:
-                grown = resident_peak(step)
-        except Unmeasured as error:
-            why = str(error)
+        for parameter in self.gradients.parameters:  # those of the step before
+            parameter.grad = None
+        self.traces[pairs] = memory_trace(step, self.world.device)
+        if took[-2] + took[-1] < _PATIENCE / 4:  # where the tracing may have been a part of it
             step()
         return Measured(
             device=str(self.world.device),
@@ -338,8 +328,7 @@ class _Bench:
             seconds=took[-2] + took[-1],
             update_seconds=took[-1],
             state_bytes=self._state_bytes(),
-            step_bytes=grown,
-            unmeasured=why,
+            step_bytes=round(peak(self.traces[pairs])),
         )
 
     def _inputs(self, pairs: int) -> dict[str, Tensor]:
@@ -381,10 +370,8 @@ class _Bench:
         return time.perf_counter()
 
     def _state_bytes(self) -> int:
-        """Weights, buffers, a gradient for each parameter, the optimizer's state."""
-        weights = [*self.model.parameters(), *self.model.buffers(), *self.criterion.parameters()]
-        gradients = [p for p in weights if isinstance(p, nn.Parameter) and p.requires_grad]
-        moments = [
-            t for s in self.optimizer.state.values() for t in s.values() if isinstance(t, Tensor)
-        ]
-        return sum(t.numel() * t.element_size() for t in (*weights, *gradients, *moments))
+        """Weights, buffers, the optimizer's state."""
+        modules = (self.model, self.criterion)
+        kept = [t for m in modules for t in (*m.parameters(), *m.buffers())]
+        kept += [t for s in self.optimizer.state.values() for t in s.values() if torch.is_tensor(t)]
+        return sum(t.numel() * t.element_size() for t in kept)
