@@ -1,4 +1,4 @@
-"""`geomclip evaluate SOURCE`: retrieval, zero-shot and hierarchy of a trained model."""
+"""`geomclip evaluate SOURCE`: retrieval, zero-shot and hierarchy of a model, or of embeddings."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +10,7 @@ from rich.table import Table
 from geomclip.cli.options import Common, CommonFlags, guard_pipes, parse, replace, spell_out
 from geomclip.cli.output import Output, finite, table
 from geomclip.cli.progress import counting
+from geomclip.cli.source import is_embeddings
 from geomclip.data.config import DataConfig
 from geomclip.errors import RequestError
 from geomclip.train.config import from_toml
@@ -19,10 +20,11 @@ FILE = "evaluation.json"
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """Measure a trained model. Without --data it is asked about the data it was trained for."""
+    """Measure a trained model. Without --data it is asked about the data it was trained for. Of a
+    file of embeddings with label points the tree of labels is measured alone."""
 
     source: tyro.conf.Positional[Path]
-    """Run folder, one checkpoint folder of a run, or a published checkpoint."""
+    """Run folder, one checkpoint folder of a run, a published checkpoint, or embeddings."""
     data: DataConfig = field(default_factory=DataConfig)
     geometry: str | None = None
     """Geometry of a checkpoint that does not say it."""
@@ -55,7 +57,8 @@ def run(argv: list[str]) -> int:
     """Parse, evaluate, report."""
     options = parse_options(argv)
     output = Output(options.common)
-    values = evaluate(options, output)
+    embedded = is_embeddings(options.source)
+    values = evaluate_embeddings(options) if embedded else evaluate(options, output)
     path = options.out or _beside(options.source)
     _write(path, values)
     output.result(values, summary(values))
@@ -115,6 +118,28 @@ def parse_options(argv: list[str]) -> EvaluateOptions:
             "Give --hierarcaps FILE and --hierarcaps-images FOLDER.",
         )
     return replace(options, data=guard_pipes(options.data, argv))
+
+
+def evaluate_embeddings(options: EvaluateOptions) -> dict[str, Any]:
+    """The same object for a file of embeddings: the tree of labels alone."""
+    if options.hierarchy or options.hierarcaps:
+        raise RequestError(
+            f"{options.source} holds embeddings, and no model that could encode further texts",
+            "Leave --hierarchy and --hierarcaps out, or pass the model.",
+        )
+
+    from geomclip.embeddings import Embeddings
+    from geomclip.evaluate import evaluate_label_tree
+
+    e = Embeddings.read(options.source, options.geometry)
+    return {
+        "source": str(options.source),
+        "data": "embeddings",
+        "geometry": e.geometry.name,
+        "rows": [],
+        "references": [],
+        "splits": {"embeddings": {"tree": evaluate_label_tree(e).to_dict()}},
+    }
 
 
 def evaluate(options: EvaluateOptions, output: Output) -> dict[str, Any]:

@@ -11,6 +11,7 @@ how well it sorts them: area under the ROC curve and average precision, as ARGEN
 entailment protocol does (arXiv 2603.23311). Its probability 1 - angle / pi sorts as -angle does.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -272,11 +273,11 @@ class _Sorted:
         hits = np.cumsum(w * self.truth)[self.ends]
         misses = np.cumsum(w * ~self.truth)[self.ends]
         if hits[-1] == 0 or misses[-1] == 0:
-            return float("nan"), float("nan")
+            return math.nan, math.nan
         gained = np.diff(hits, prepend=0.0)
         # Negatives beyond the tie count whole, those within it half.
         middle = misses - np.diff(misses, prepend=0.0) / 2
-        auc = 1 - float(gained @ middle) / (hits[-1] * misses[-1])
+        auc = float(1 - gained @ middle / (hits[-1] * misses[-1]))
         total = hits + misses
         share = np.divide(hits, total, out=np.zeros_like(hits), where=total > 0)
-        return auc, float(gained @ share) / hits[-1]
+        return auc, float(gained @ share / hits[-1])

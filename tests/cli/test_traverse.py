@@ -79,6 +79,26 @@ def test_embeddings_have_their_own_texts(run, table, tmp_path, capsys):
     assert "no model that could encode" in capsys.readouterr().err
 
 
+def test_evaluate_measures_the_tree_of_embeddings(run, table, tmp_path, capsys):
+    from geomclip.data.config import DataConfig
+    from geomclip.encode import embed
+    from geomclip.loaders import load
+
+    path = tmp_path / "e.npz"
+    config = DataConfig(source=str(table), label_columns=("group", "colour"))
+    embed(load(run), config).write(path)
+    assert main(["evaluate", str(path), "--json", "--quiet"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert values == json.loads((tmp_path / "e.evaluation.json").read_text())
+    rows = values["splits"]["embeddings"]["tree"]["rows"]
+    assert rows["classes: accuracy"]["n"] == 60
+    assert {"entailment AUC, image by angle", "entailment AUC, image by angle from mean"} <= set(
+        rows
+    )
+    assert main(["evaluate", str(path), "--hierarchy", "nouns"]) == 2
+    assert "no model that could encode" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("argv", "what"),
     [
