@@ -328,7 +328,7 @@ class _Bench:
             seconds=took[-2] + took[-1],
             update_seconds=took[-1],
             state_bytes=self._state_bytes(),
-            step_bytes=round(peak(self.traces[pairs])),
+            step_bytes=peak(self.traces[pairs]),
         )
 
     def _inputs(self, pairs: int) -> dict[str, Tensor]:

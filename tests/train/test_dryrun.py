@@ -20,7 +20,7 @@ from geomclip.train import hardware
 from geomclip.train.config import LossConfig, TrainConfig, from_toml, update
 from geomclip.train.dryrun import DryRun, dry_run, least_accumulate
 from geomclip.train.hardware import ACCELERATORS, Hardware, parse_hardware
-from geomclip.train.peak import memory_trace, peak, peak_by_pairs, without_repeats
+from geomclip.train.peak import Taken, Trace, by_operation, memory_trace, peak, peak_by_pairs
 from geomclip.train.synthetic import synthetic_splits, synthetic_tokenizer
 
 VIT = {
@@ -113,21 +113,30 @@ def test_a_trace_counts_what_is_held_at_a_time() -> None:
         del b, c, d
 
     trace = memory_trace(step, torch.device("cpu"))
-    assert sum(trace) == 0 and peak(trace) == 4 * (4 << 20)
+    assert sum(t.net for t in trace) == 0 and peak(trace) == 4 * (4 << 20)
 
 
-def test_rounds_over_a_batch_stand_once() -> None:
-    once = [8, 4, -4, 2, -2, -8]
-    assert without_repeats([8, 4, -4, 4, -4, 4, -4, 2, -2, 2, -2, -8]) == once
-    assert without_repeats([8, *3 * [5, 3, -5, -3], -8]) == [8, 5, 3, -5, -3, -8]
-    assert without_repeats(3 * [8, 4]) == 3 * [8, 4]  # nothing is given back
+def test_rounds_over_a_batch_are_one_operation() -> None:
+    def events(pictures: int) -> list[tuple[str, int]]:
+        scratch = [("[memory]", size) for size in (4, 3, -4, -3)]
+        own = [("[memory]", 10), *pictures * scratch]
+        return [("mul", 0), *own, ("view", 0), ("sum", 0), ("[memory]", -8)]
+
+    assert by_operation(events(2)) == by_operation(events(7))
+    assert by_operation(events(2)) == [Taken("mul", 17, 10), Taken("sum", 0, -8)]
 
 
 def test_the_peak_moves_from_what_is_constant_to_what_grows() -> None:
-    traces = {2: [20, 100, -100, -20], 4: [40, 100, -100, -40], 8: [80, 3, 100, -103, -80]}
+    def trace(pairs: int) -> Trace:
+        return [Taken("mm", 10 * pairs, 10 * pairs), Taken("grad", 100, 0)]
+
+    traces = {2: trace(2), 4: trace(4), 8: [*trace(8), Taken("other", 0, 0)]}
     grown = peak_by_pairs(traces)
     assert grown is not None and (grown(2), grown(4), grown(64)) == (120, 140, 740)
-    assert peak_by_pairs({2: [1, -1]}) is None and peak_by_pairs({2: [1], 4: [1, -1]}) is None
+    early = {m: [Taken("mm", 100, 0), Taken("grad", 10 * m, 10 * m)] for m in (2, 4)}
+    later = peak_by_pairs(early)
+    assert later is not None and (later(4), later(64)) == (100, 640)
+    assert peak_by_pairs({2: trace(2)}) is None and peak_by_pairs({2: [], 4: trace(4)}) is None
     # 64 pairs on a device need 740 bytes at once, and 100 + 640 / K in K parts.
     for room, accumulate in ((740, 1), (739, 2), (110, 64), (109, None)):
         assert least_accumulate(64, float(room), grown) == accumulate
