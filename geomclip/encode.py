@@ -84,6 +84,7 @@ def encode(
     progress: Callable[[int], None] = lambda count: None,
 ) -> Iterator[Block]:
     """Blocks of `batch_size` encoded pictures. Raises as `embed`."""
+    check_modalities(model)
     count = 0
     for corpus, bad in _batches(data, model, batch_size):
         if bad and not skip_bad:
@@ -95,6 +96,17 @@ def encode(
         count += len(corpus)
         yield Block(points.cpu(), corpus.ids, corpus.texts, corpus.paths, bad)
         progress(count)
+
+
+def check_modalities(model: ContrastiveModel) -> None:
+    """Raises RequestError for a model that does not encode pictures and texts."""
+    names = model.geometry.modalities
+    if not {"image", "text"} <= set(names):
+        raise RequestError(
+            f"the model encodes {', '.join(names)}; data sets are embedded by an encoder called "
+            "image and one called text",
+            "Encode them yourself, and pass the points to geomclip.Embeddings.",
+        )
 
 
 def join(

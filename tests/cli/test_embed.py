@@ -154,3 +154,16 @@ def test_two_processes_write_the_file_of_one(run, data, whole, tmp_path):
     assert [code for code, _ in ends] == [0, 0], ends
     assert_same(Embeddings.read(out), whole)
     assert sum("Next: geomclip analyze" in err for _, err in ends) == 1
+
+
+def test_a_model_of_other_modalities_says_that_it_is_one(data):
+    from torch import nn
+
+    from geomclip import ContrastiveModel, build_geometry
+
+    names = ("sound", "text")
+    model = ContrastiveModel(
+        {name: nn.Identity() for name in names}, build_geometry("meru", 4, modalities=names)
+    )
+    with pytest.raises(RequestError, match="the model encodes sound, text"):
+        embed(model, data)
