@@ -1,4 +1,4 @@
-"""The compiled passes over a tile (`csrc/sums.cpp`, `csrc/sums.cu`) in place of torch's chains.
+"""The compiled passes over a tile (`csrc/sums.*`, `csrc/slopes.cu`) in place of torch's chains.
 
 Same sums and weights as the torch path of `reductions`, in two or three passes over a tile instead
 of about twenty. A tile with too many close pairs is refused: nothing is added, and once all tiles
