@@ -132,13 +132,14 @@ def evaluate_embeddings(options: EvaluateOptions) -> dict[str, Any]:
     from geomclip.evaluate import evaluate_label_tree
 
     e = Embeddings.read(options.source, options.geometry)
+    radius = 0.1 if options.min_radius is None else options.min_radius
     return {
         "source": str(options.source),
         "data": "embeddings",
         "geometry": e.geometry.name,
         "rows": [],
         "references": [],
-        "splits": {"embeddings": {"tree": evaluate_label_tree(e).to_dict()}},
+        "splits": {"embeddings": {"tree": evaluate_label_tree(e, min_radius=radius).to_dict()}},
     }
 
 

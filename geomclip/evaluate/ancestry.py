@@ -40,18 +40,21 @@ if TYPE_CHECKING:
 Above = Callable[[Tensor, Tensor], Tensor]
 
 
-def scores_of(geometry: Geometry, root: Tensor | None = None) -> dict[str, Above]:
+def scores_of(
+    geometry: Geometry, root: Tensor | None = None, min_radius: float = 0.1
+) -> dict[str, Above]:
     """What can say that a label is above a query.
 
     `score`: the geometry's own, which knows no direction; `angle`: minus the exterior angle at the
-    label. The cone's margin, aperture - angle, is `cone` where there are cones.
+    label. `cone`, where there are cones: the margin aperture - angle, with K = `min_radius`.
     """
     found: dict[str, Above] = {"score": lambda labels, x: geometry.score(x, labels).T}
     if geometry.has_cones and root is None:
         m = geometry.manifold
         found["angle"] = lambda labels, x: -m.pairwise_exterior_angle(labels, x)
         found["cone"] = lambda labels, x: (
-            m.half_aperture(labels)[:, None] - m.pairwise_exterior_angle(labels, x)
+            m.half_aperture(labels, min_radius=min_radius)[:, None]
+            - m.pairwise_exterior_angle(labels, x)
         )
     else:
         found["angle"] = lambda labels, x: -pairwise_exterior_angle(geometry, labels, x, root)

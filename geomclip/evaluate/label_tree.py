@@ -106,6 +106,7 @@ def evaluate_tree(
     image_node: np.ndarray | None = None,
     *,
     empty: Float[Tensor, "d"] | None = None,
+    min_radius: float = 0.1,
     shuffles: int = 5,
 ) -> TreeEvaluation:
     """Measure a space against a label tree.
@@ -117,6 +118,7 @@ def evaluate_tree(
         images: points of pictures.
         image_node: (n,) the most particular label of each picture, a node.
         empty: the point of the text "".
+        min_radius: K of the cones.
         shuffles: of each null.
 
     Raises:
@@ -137,7 +139,7 @@ def evaluate_tree(
     notes: list[str] = []
     everything = labels if images is None else torch.cat([labels, images])
     roots = roots_of(geometry, everything, empty)
-    scores = _scores(geometry, roots)
+    scores = _scores(geometry, roots, min_radius)
 
     part = _restricted(hierarchy, nodes)
     depth = {}
@@ -179,7 +181,9 @@ def evaluate_tree(
     )
 
 
-def evaluate_label_tree(embeddings: "Embeddings", *, shuffles: int = 5) -> TreeEvaluation:
+def evaluate_label_tree(
+    embeddings: "Embeddings", *, min_radius: float = 0.1, shuffles: int = 5
+) -> TreeEvaluation:
     """`evaluate_tree` on embeddings: their `label` points against the tree of their label paths.
 
     Pictures are the points of the first modality, with the ends of their paths as classes.
@@ -207,6 +211,7 @@ def evaluate_label_tree(embeddings: "Embeddings", *, shuffles: int = 5) -> TreeE
         embeddings[first][torch.tensor(has)] if has else None,
         nodes_of(tree, [own[i] for i in has]) if has else None,
         empty=embeddings.empty,
+        min_radius=min_radius,
         shuffles=shuffles,
     )
 
@@ -216,9 +221,11 @@ def nodes_of(tree: Hierarchy, paths: list[tuple[str, ...]]) -> np.ndarray:
     return tree.nodes(" > ".join(path) for path in paths)
 
 
-def _scores(geometry: Geometry, roots: dict[str, Tensor | None]) -> dict[str, Any]:
+def _scores(
+    geometry: Geometry, roots: dict[str, Tensor | None], min_radius: float
+) -> dict[str, Any]:
     if geometry.has_cones:
-        return scores_of(geometry)
+        return scores_of(geometry, min_radius=min_radius)
     found = {}
     for name, at in roots.items():
         some = scores_of(geometry, at)

@@ -20,6 +20,7 @@ def evaluate_split_tree(
     templates: tuple[str, ...] = ("{}",),
     batch_size: int = 256,
     hierarchy: Hierarchy | None = None,
+    min_radius: float = 0.1,
 ) -> TreeEvaluation | None:
     """`evaluate_tree` on a split: its pictures, and the labels above them as texts.
 
@@ -30,6 +31,7 @@ def evaluate_split_tree(
 
     Args:
         images: points of the pool's pictures.
+        min_radius: K of the cones.
 
     Raises:
         RequestError: labels that are no nodes, or pictures without any.
@@ -67,4 +69,5 @@ def evaluate_split_tree(
             images[torch.tensor(rows, dtype=torch.long)] if rows else None,
             own if rows else None,
             empty=empty,
+            min_radius=min_radius,
         )

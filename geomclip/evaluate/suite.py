@@ -81,7 +81,9 @@ def evaluate(
             )
         if trees and name != TRAIN:
             pictures = encoded[id(split.pool)]
-            tree = evaluate_split_tree(model, split, pictures, templates, batch_size, hierarchy)
+            tree = evaluate_split_tree(
+                model, split, pictures, templates, batch_size, hierarchy, min_radius
+            )
             found = dataclasses.replace(found, tree=tree)
         details[name] = found
         rows += _metrics(found)
