@@ -5,9 +5,9 @@ arXiv 2409.13079: so many points from the picture to the root, the best text at 
 geometry's own score, each text once, in the order of the way. The root is one of the candidates and
 is called ROOT.
 
-    path "published"   x_w = exp_0(w log_0(x) + (1 - w) log_0(root)), w from 1 to 0; on the sphere
-                       (w x + (1 - w) root) over its length
-    path "geodesic"    equal steps of the geodesic from x to the root
+- path "published": x_w = exp_0(w log_0(x) + (1 - w) log_0(root)), w from 1 to 0; on the sphere
+  (w x + (1 - w) root) over its length
+- path "geodesic": equal steps of the geodesic from x to the root
 
 With the origin as root the two are one path on Euclidean and hyperbolic manifolds. On the sphere
 they pass through the same points at other times; from picture to picture they differ in curved

@@ -6,11 +6,11 @@ radius is its distance to r; going through 50 radii from the smallest to the lar
 the text that scores best with the picture among those within the radius is taken, and what differs
 from the one before is a prediction.
 
-    precision   share of the distinct predictions that stand in a chain of the picture
-    recall      share of the levels where a chain's text was predicted
-    order       longest run of predictions, of those in the chains, with ascending level, repeats of
-                a level left out, over the number of levels (in the published code, unused there)
-    d_corr      Kendall's tau of radius with level along each chain, averaged over chains
+- precision: share of the distinct predictions that stand in a chain of the picture
+- recall: share of the levels where a chain's text was predicted
+- order: longest run of predictions, of those in the chains, with ascending level, equal neighbours
+  counted once, over the number of levels (in the published code, unused there)
+- d_corr: Kendall's tau of radius with level along each chain, averaged over chains
 """
 
 import csv
