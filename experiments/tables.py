@@ -7,10 +7,11 @@ The table replaces what stands between `<!-- compare:begin -->` and `<!-- compar
 
 import argparse
 import json
-import re
 import statistics
 from collections import defaultdict
 from pathlib import Path
+
+from geomclip.pages import written
 
 ROWS = (
     ("heldout_rendition", "i2t_r1", "image → text R@1"),
@@ -66,11 +67,10 @@ def table(results: dict) -> str:
 
 def write_between(path: Path, mark: str, text: str) -> None:
     """Put `text` between the marks of that name in a page."""
-    page = path.read_text(encoding="utf-8")
-    begin, end = f"<!-- {mark}:begin -->", f"<!-- {mark}:end -->"
-    if begin not in page or end not in page:
-        raise SystemExit(f"{path} has no {begin} ... {end}")
-    new = re.sub(f"{begin}.*?{end}", lambda _: f"{begin}\n{text}\n{end}", page, flags=re.DOTALL)
+    try:
+        new = written(path.read_text(encoding="utf-8"), mark, text)
+    except ValueError as error:
+        raise SystemExit(f"{path}: {error}") from None
     path.write_text(new, encoding="utf-8")
 
 

@@ -14,6 +14,7 @@ from geomclip.bench.config import Case
 from geomclip.bench.plot import svg
 from geomclip.bench.result import OURS, Result, read
 from geomclip.bench.table import markdown
+from geomclip.pages import written
 
 HERE = Path(__file__).parent
 DOCS = HERE.parents[1] / "docs"
@@ -31,20 +32,6 @@ MARKS: dict[tuple[str, int, int], tuple[dict[str, float], float | None]] = {
     ("loss", 16384, 512): ({}, 0.2),
 }
 BUILD = 10.0  # seconds of wall time
-
-
-def written(text: str, mark: str, table: str) -> str:
-    """The text with `table` between the marks.
-
-    Raises:
-        ValueError: a mark is missing.
-    """
-    begin, end = f"<!-- {mark}:begin -->", f"<!-- {mark}:end -->"
-    before, found, rest = text.partition(begin)
-    _, closed, after = rest.partition(end)
-    if not (found and closed):
-        raise ValueError(f"{PAGE}: no {begin} ... {end}")
-    return f"{before}{begin}\n{table.strip()}\n{end}{after}"
 
 
 def marks(results: list[Result], build: dict | None) -> str:
