@@ -18,10 +18,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from manifolds import doubleword as dw
 from manifolds.arguments import Scalar, check_min_radius, curvature, prepare, sized, verdict
 from manifolds.base import Point, kept
 from manifolds.cones import angle_of, aperture, pairwise_angle
 from manifolds.curvature import CurvedManifold
+from manifolds.doubleword import Wide, grafted
 from manifolds.kernels.reference import Rows, pairwise
 from manifolds.numerics import MAX_BALL_RADIUS, asinhc, dot, safe_divide, safe_norm, sinhc
 from manifolds.polar import tangential
@@ -324,13 +326,32 @@ def halfspace_half_aperture(
     return aperture(sinh, 2 * min_radius).squeeze(-1).to(out)
 
 
-def _angle(x: Tensor, y: Tensor, root: Tensor) -> Tensor:
+def _fine_direction(x: Tensor, y: Tensor) -> Wide:
+    """`_direction` in double words, without gradients."""
+    t, s = x[..., -1:].detach(), y[..., -1:].detach()
+    step = dw.difference(y[..., :-1].detach(), x[..., :-1].detach())
+    up = dw.dot(step, step) + dw.difference(s, t) * dw.difference(s, -t)
+    height = dw.wide(t, t)
+    level = dw.wide(s, s)
+    across, up = step / level, up / (height * level * 2.0)
+    return Wide(torch.cat([across.high, up.high], -1), torch.cat([across.low, up.low], -1))
+
+
+def _angle(x: Tensor, y: Tensor, root: Tensor, *, fine: bool = False) -> Tensor:
+    """fine: the part across the ray in double words. Next to the axis the angle's gradient has its
+    direction, of which one word keeps no more than eps sinh(sqrt(c) d).
+    """
     back, ahead = _direction(x, root), _direction(x, y)
     reach = safe_norm(back)
     ray = -safe_divide(back, reach)
     zero = reach == 0  # at the root there is no ray
     along = torch.where(zero, torch.zeros_like(reach), dot(ahead, ray))
-    across = torch.where(zero, torch.zeros_like(ahead), tangential(ahead, ray))
+    across = tangential(ahead, ray)
+    if fine:
+        wide_back, wide_ahead = _fine_direction(x, root), _fine_direction(x, y)
+        share = dw.dot(wide_ahead, wide_back) / dw.dot(wide_back, wide_back)
+        across = grafted((wide_ahead - wide_back * share).value, across)
+    across = torch.where(zero, torch.zeros_like(ahead), across)
     return angle_of((along, across))
 
 
@@ -343,7 +364,8 @@ def halfspace_exterior_angle(
     """
     out, (x, y) = prepare("UpperHalfSpace.exterior_angle", x, y)
     c = curvature("UpperHalfSpace.exterior_angle", c, x)
-    return _angle(x, y, _root(x, c, out)).squeeze(-1).to(out)
+    x, y = torch.broadcast_tensors(x, y)
+    return _angle(x, y, _root(x, c, out), fine=out == x.dtype).squeeze(-1).to(out)
 
 
 def halfspace_pairwise_exterior_angle(

@@ -32,6 +32,12 @@ class FineMap:
     """In one word, for higher derivatives."""
 
     def __call__(self, c: Tensor, *points: Tensor) -> Tensor:
+        if torch.compiler.is_compiling():
+            # It can't trace the function below without gradients (torch 2.13 calls a forward with
+            # *points as if it took a ctx), nor where it gets one tensor twice.
+            if not (torch.is_grad_enabled() and any(t.requires_grad for t in (c, *points))):
+                return self.value(c, *points)
+            points = tuple(p.view_as(p) for p in points)
         return _FineMap.apply(self, c, *points)
 
 

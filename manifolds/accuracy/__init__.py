@@ -2,6 +2,7 @@
 
 exact       high-precision vectors (mpmath, the `test` extra)
 reference   the manifolds from their definitions
+composed    the half-space and a product from those
 sampling    where to measure: kinds of pairs, vectors and steps
 regimes     what to measure, with its limits
 measure     the error of an implementation in a regime

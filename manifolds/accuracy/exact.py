@@ -124,3 +124,28 @@ class Span:
         part, rest = self._resolve(integers(x))
         part += [number(0)] * (self.dim - len(part))
         return [*part, mpmath().sqrt(max(number(0), rest))]
+
+
+class PairSpan:
+    """`Span` for products of two: a basis for each factor, coordinates one after the other.
+
+    The first factor has `WIDTH` of them, zeros where its basis is shorter.
+    """
+
+    WIDTH = 4
+
+    def __init__(self, first: list[Tensor], second: list[Tensor]) -> None:
+        self._sizes = [len(first[-1]), len(second[-1])]
+        self._spans = Span(first), Span(second)
+        skip = len(second) - len(first)
+        pairs = zip(self._spans[0].vectors, self._spans[1].vectors[skip:], strict=True)
+        self.vectors = [[*self._padded(a), *b] for a, b in pairs]
+        """Coordinates of the vectors; those that only the second list has, before, are left out."""
+
+    def _padded(self, x: Vector) -> Vector:
+        return [*x, *([number(0)] * (self.WIDTH - len(x)))]
+
+    def locate(self, x: Tensor) -> Vector:
+        """Coordinates of x; the last is its length outside the bases."""
+        one, two = (s.locate(p) for s, p in zip(self._spans, x.split(self._sizes), strict=True))
+        return [*self._padded(one[:-1]), *two[:-1], length([one[-1], two[-1]])]

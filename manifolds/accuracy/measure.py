@@ -24,8 +24,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from manifolds.accuracy.composed import MODELS
 from manifolds.accuracy.exact import (
     Number,
+    PairSpan,
     Span,
     Vector,
     combine,
@@ -36,9 +38,9 @@ from manifolds.accuracy.exact import (
     number,
     scaled,
 )
-from manifolds.accuracy.reference import MODELS
 from manifolds.accuracy.regimes import DIMENSIONS, EPS, Regime
 from manifolds.accuracy.sampling import Place, pairs, steps, vectors
+from manifolds.halfspace import root_height
 
 Operation = Callable[..., Tensor]
 """(c, *arguments (k, d), **options) -> values (k,) or vectors (k, d), differentiable."""
@@ -123,9 +125,17 @@ def options(regime: Regime) -> dict[str, float]:
     return {"min_radius": float(regime.kind.removeprefix("K="))}
 
 
+def reference(regime: Regime, c: float) -> Any:
+    """The manifold in high precision. The half-space's root is what the dtype holds of it."""
+    if regime.manifold != "halfspace":
+        return MODELS[regime.manifold](c)
+    height = root_height(torch.tensor(c, dtype=torch.float64), getattr(torch, regime.dtype))
+    return MODELS["halfspace"](c, height.item())
+
+
 def exact(regime: Regime, c: float, arguments: list[Vector]) -> Number | Vector:
     """The quantity in high precision."""
-    model = MODELS[regime.manifold](c)
+    model = reference(regime, c)
     root = model.root(len(arguments[0]))
     quantity = regime.quantity.removeprefix("pairwise_")
     if quantity == "half_aperture":
@@ -158,13 +168,15 @@ def exact_gradients(
     regime: Regime, c: float, arguments: list[Vector], weights: Vector
 ) -> list[Vector]:
     """Derivatives of the quantity (of a vector: of its product with the weights)."""
-    model = MODELS[regime.manifold](c)
+    model = reference(regime, c)
     if regime.quantity.endswith("dist"):
         x, y = arguments
         return [model.dist_gradient(x, y), model.dist_gradient(y, x)]
-    if regime.quantity.endswith("exterior_angle") and len(arguments[0]) == 1:
+    if regime.quantity.endswith("exterior_angle") and (
+        len(arguments[0]) == 1 or arguments[0] in (arguments[1], model.root(len(arguments[0])))
+    ):
         # On one line through the root, where an angle has a kink, its gradient is 0 by convention.
-        return [[number(0)], [number(0)]]
+        return [scaled(number(0), a) for a in arguments]
 
     def value(arguments: list[Vector]) -> Number:
         found = exact(regime, c, arguments)
@@ -184,7 +196,12 @@ def relative(computed: Vector, wanted: Vector) -> float:
 
 
 def value_error(
-    regime: Regime, c: float, span: Span, arguments: list[Vector], got: Tensor, wanted: Any
+    regime: Regime,
+    c: float,
+    span: Span | PairSpan,
+    arguments: list[Vector],
+    got: Tensor,
+    wanted: Any,
 ) -> float:
     """Error of one row's value, in units of eps."""
     eps = EPS[regime.dtype]
@@ -195,7 +212,7 @@ def value_error(
         absolute = wanted == 0 or regime.kind in ON_AXIS
         return float(error if absolute else error / abs(wanted)) / eps
     computed = span.locate(got)
-    if regime.quantity == "expmap" and regime.manifold in ("lorentz", "poincare"):
+    if regime.quantity == "expmap" and regime.manifold in ("lorentz", "poincare", "halfspace"):
         return _displacement(regime, c, arguments, computed, [*wanted, number(0)]) / eps
     return relative(computed, wanted) / eps
 
@@ -203,8 +220,10 @@ def value_error(
 def _displacement(
     regime: Regime, c: float, arguments: list[Vector], computed: Vector, wanted: Vector
 ) -> float:
-    model = MODELS[regime.manifold](c)
+    model = reference(regime, c)
     if regime.manifold == "poincare" and model.gap(computed) <= 0:
+        return math.inf
+    if regime.manifold == "halfspace" and computed[0] <= 0:
         return math.inf
     x, u = arguments
     root_c = mpmath().sqrt(model.c)
@@ -214,7 +233,7 @@ def _displacement(
 
 def gradient_error(
     regime: Regime,
-    span: Span,
+    span: Span | PairSpan,
     arguments: list[Vector],
     grads: list[Tensor],
     wanted: list[Vector],
@@ -250,7 +269,7 @@ def evaluate(
 
 def hessian_product(regime: Regime, c: float, arguments: list[Vector], v: Vector) -> Vector:
     """H v of dist for its first argument, by differences of the exact gradient."""
-    model = MODELS[regime.manifold](c)
+    model = reference(regime, c)
     x, y = arguments
     h = length(x) / length(v) * mpmath().mpf(10) ** -35
     ahead = model.dist_gradient(combine(number(1), x, h, v), y)
@@ -299,16 +318,23 @@ def errors(group: list[Regime], operations: dict[str, Operation]) -> dict[str, d
 
 def located(
     regime: Regime, batch: Batch, row: int, *, vector: bool, second: bool
-) -> tuple[Span, list[Vector], Vector]:
-    """A row's span; its arguments, and its weights (direction if second), in it. On the sphere the
-    first axis is the root's."""
+) -> tuple[Span | PairSpan, list[Vector], Vector]:
+    """A row's span; its arguments, and its weights (direction if second), in it. On the sphere and
+    the half-space the first axis is the root's."""
     arguments = [a[row] for a in batch.arguments]
     first = []
-    if regime.manifold == "sphere":
+    if regime.manifold in ("sphere", "halfspace"):
         first = [torch.zeros_like(arguments[0])]
-        first[0][0] = 1.0
+        first[0][0 if regime.manifold == "sphere" else -1] = 1.0
     # Every vector more makes the exact derivatives slower; only the last one may be needed.
     extra = batch.direction[row] if second else batch.weights[row]
-    span = Span([*first, *arguments, *([extra] if second or vector else [])])
+    given = [*arguments, *([extra] if second or vector else [])]
+    if regime.manifold == "product":
+        one, two = zip(*(v.chunk(2) for v in given), strict=True)
+        axis = torch.zeros_like(two[0])
+        axis[0] = 1.0
+        pair = PairSpan(list(one), [axis, *two])
+        return pair, pair.vectors[: len(arguments)], pair.vectors[-1]
+    span = Span([*first, *given])
     vectors = span.vectors[len(first) :]
     return span, vectors[: len(arguments)], vectors[-1]

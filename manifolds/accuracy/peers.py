@@ -48,7 +48,7 @@ def _ambient_vector(x: Tensor, u: Tensor, c: float) -> Tensor:
 
 
 def geoopt(quantity: str, manifold: str) -> Operation | None:
-    """geoopt 0.5.1: Euclidean, Sphere, Lorentz (k = 1/c), PoincareBall."""
+    """geoopt 0.5.1: Euclidean, Sphere, Lorentz (k = 1/c), PoincareBall; others are not measured."""
     import geoopt as library
 
     if quantity not in ("dist", "dist0", "expmap0", "logmap0", "expmap", "logmap", "transp"):
@@ -88,7 +88,7 @@ def geoopt(quantity: str, manifold: str) -> Operation | None:
     chosen = {"lorentz": lorentz, "poincare": poincare, "sphere": sphere, "euclidean": euclidean}
     if manifold in ("sphere", "euclidean") and quantity.endswith("0"):
         return None
-    return chosen[manifold]
+    return chosen.get(manifold)
 
 
 # --- hypll ---

@@ -3,7 +3,8 @@
 Nothing here is shared with the code under test. The hyperboloid works in ambient Minkowski
 coordinates with arcosh of the product, the ball by Möbius addition, the sphere by arccos of the
 inner product: forms that lose every digit in floating point and none here. Points are chart
-coordinates (DESIGN: d space components on the hyperboloid), tangent vectors too.
+coordinates (d space components on the hyperboloid), tangent vectors too. Manifolds made of these:
+`composed`.
 
 Sources: Ratcliffe, Foundations of Hyperbolic Manifolds, chapter 3; Ungar, Analytic Hyperbolic
 Geometry, chapter 3 (gyrations); Ganea et al., arXiv 1805.10112 and 1804.01882 (ball, cones).
@@ -285,12 +286,3 @@ def aperture(min_radius: Number, radius: Number) -> Number:
     if radius <= min_radius:
         return mpmath().pi / 2
     return mpmath().asin(min_radius / radius)
-
-
-MODELS: dict[str, type] = {
-    "euclidean": Flat,
-    "sphere": Round,
-    "lorentz": Hyperboloid,
-    "poincare": Ball,
-}
-"""The reference of each manifold, by the names of `manifolds.MANIFOLDS`."""

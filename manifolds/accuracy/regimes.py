@@ -217,7 +217,57 @@ CONES = [
     Rows("pairwise_exterior_angle", "poincare", "far, general", (0.1, 1.0, 10.0), (0.1, 1.0), 64),
 ]
 
-ROWS = [*DISTANCES, *ROOT_MAPS, *MAPS, *CONES]
+ANY = (1e-3, 1.0, 10.0, 40.0)
+NARROW = (1e-3, 1.0)
+
+AROUND, PLUNGE = "radial, general, far, opposite, root", "outward, inward, inward off"
+
+HALFSPACE = [
+    Rows("dist", "halfspace", "radial, general", ANY, ANY, 16, 16),
+    Rows("dist", "halfspace", FAR, ANY, ANY, 8, 16),
+    Rows("dist", "halfspace", "root, origin", ANY, ANY, 8, 16),
+    Rows("dist", "halfspace", "coincident", ANY, ANY, 0, 0),
+    Rows(
+        "pairwise_dist", "halfspace", "radial, general, far", (0.05, 1.0, 5.0), (0.05, 1.0), 64, 64
+    ),
+    Rows("pairwise_dist", "halfspace", "coincident", ONE, ONE, 0, 0),
+    Rows("dist0", "halfspace", "root", ANY, ANY, 16, 16),
+    Rows("logmap0", "halfspace", "root", NARROW, NARROW, 16, 32),
+    Rows("logmap0", "halfspace", "root", (10.0, 20.0), (10.0, 20.0), 128, 128),
+    Rows("expmap0", "halfspace", "root", (1e-12, *NARROW), (1e-12, *NARROW), 16, 32),
+    Rows("expmap0", "halfspace", "root", (10.0, 20.0), (10.0, 20.0), 128, 128),
+    Rows("expmap", "halfspace", "short, long, zero", ANY, ANY, 16, 64),
+    Rows("expmap", "halfspace", PLUNGE, (1.0, 10.0), (1.0, 10.0), 16, 64),
+    # The gradients of these maps are those of the formulas in one word: 134 and 311 eps at 40.
+    Rows("expmap", "halfspace", PLUNGE, (20.0,), (20.0,), 16, 128),
+    Rows("logmap", "halfspace", AROUND, (*NARROW, 10.0), (*NARROW, 10.0), 16, 128),
+    Rows("logmap", "halfspace", AROUND, (40.0,), (40.0,), 16),
+    Rows("transp", "halfspace", AROUND, ANY, ANY, 16, 64),
+    Rows("half_aperture", "halfspace", MIN_RADII, ANY, ANY, 16, 32),
+    # In double words is what decides where the gradient points, not how two of them cancel: it
+    # keeps all but cosh(r) eps.
+    Rows("exterior_angle", "halfspace", "far, general", (*NARROW, 10.0), NARROW, 32, 32),
+    Rows("exterior_angle", "halfspace", "far, general", (40.0,), (10.0, 40.0), 32),
+    Rows("exterior_angle", "halfspace", "axis, behind", (*NARROW, 10.0), NARROW, 16, 32),
+    Rows("exterior_angle", "halfspace", "axis, behind", (40.0,), (10.0, 40.0), 16),
+    Rows("exterior_angle", "halfspace", "root, coincident", ANY, ANY, 0, 0),
+    Rows("pairwise_exterior_angle", "halfspace", "far, general", (0.1, 1.0), (0.1, 1.0), 64),
+]
+
+# Lorentz x Sphere, both at c, with as many coordinates each as the dimension says.
+PRODUCT = [
+    Rows("dist", "product", "tangential, far, root", NARROW, NARROW, 16, 32),
+    Rows("dist", "product", "coincident", ONE, ONE, 0, 0),
+    Rows("pairwise_dist", "product", "tangential, far", ONE, ONE, 64, 64),
+    Rows("pairwise_dist", "product", "coincident", ONE, ONE, 0, 0),
+    Rows("dist0", "product", "far", NARROW, NARROW, 16, 32),
+    Rows("logmap0", "product", "far", NARROW, NARROW, 16, 32),
+    Rows("expmap", "product", "short, long, zero", NARROW, NARROW, 16, 64),
+    Rows("logmap", "product", "tangential, far", NARROW, NARROW, 16, 64),
+    Rows("transp", "product", "tangential, far", NARROW, NARROW, 16, 64),
+]
+
+ROWS = [*DISTANCES, *ROOT_MAPS, *MAPS, *CONES, *HALFSPACE, *PRODUCT]
 
 
 def regimes() -> list[Regime]:

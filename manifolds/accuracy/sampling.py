@@ -30,6 +30,12 @@ class Place:
         return 1.0 if self.manifold == "euclidean" else 1 / math.sqrt(self.c)
 
 
+def factors(place: Place) -> tuple[Place, Place]:
+    """The factors of a product."""
+    first, second = (Place(m, place.c, place.dim, place.dtype) for m in ("lorentz", "sphere"))
+    return first, second
+
+
 def chart_radius(place: Place, r: float) -> float:
     """|x| of a point at geodesic radius r (on the sphere: 1/sqrt(c) for every r)."""
     scale = {"lorentz": math.sinh, "poincare": lambda r: math.tanh(r / 2), "sphere": lambda r: 1.0}
@@ -51,15 +57,26 @@ def rounded(place: Place, x: Tensor) -> Tensor:
 
 def frame(place: Place, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Orthonormal u, w (count, d); the first row's u is the first axis, all of whose multiples are
-    exact. On a line w is 0."""
+    exact, on the half-space the vertical one. On a line w is 0."""
     u = torch.randn(count, place.dim, dtype=torch.float64, generator=generator)
     w = torch.randn(count, place.dim, dtype=torch.float64, generator=generator)
     if place.manifold != "sphere":
         u[0] = 0.0
-        u[0, 0] = 1.0
+        u[0, -1 if place.manifold == "halfspace" else 0] = 1.0
     u = u / u.norm(dim=-1, keepdim=True)
     w = w - (w * u).sum(-1, keepdim=True) * u
     return u, w / w.norm(dim=-1, keepdim=True)
+
+
+def at_radius(place: Place, r: Tensor, direction: Tensor) -> Tensor:
+    """Points at radii r (k, 1) in unit directions (k, d) at the root."""
+    if place.manifold == "halfspace":
+        # The height is 1/N, N = cosh(r) - cos sinh(r) with the angle to the vertical.
+        across, up = direction[:, :-1], direction[:, -1:]
+        n = torch.exp(-r) + (1 - up) * r.sinh()
+        return place.size * torch.cat([across * r.sinh() / n, 1 / n], dim=-1)
+    scale = torch.tensor([chart_radius(place, v) for v in r.flatten().tolist()])
+    return scale.double().reshape(-1, 1) * direction
 
 
 def step_scale(place: Place, r: float) -> float:
@@ -70,6 +87,14 @@ def step_scale(place: Place, r: float) -> float:
     return radius
 
 
+def origin(place: Place, count: int) -> Tensor:
+    """The root, count times."""
+    x = torch.zeros(count, place.dim, dtype=torch.float64)
+    if place.manifold in ("sphere", "halfspace"):
+        x[:, 0 if place.manifold == "sphere" else -1] = place.size
+    return x
+
+
 def pairs(place: Place, kind: str, r: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """x, y (k, d) of a kind:
 
@@ -78,18 +103,20 @@ def pairs(place: Place, kind: str, r: float, generator: torch.Generator) -> tupl
     perpendicular: y where the geodesic that leaves x across the radius goes;
     root: x at the root; origin: y there; short: |x| = 1e-6 |y|; antipodal: near -x (sphere);
     axis: y beyond x, off the ray by each of SEPARATIONS; behind: y between root and x, so too;
-    on axis: y = 2x; coincident: y = x.
+    on axis: y = 2x; coincident: y = x. On a product each factor has its own.
     """
+    if place.manifold == "product":
+        one, two = (pairs(p, kind, r, generator) for p in factors(place))
+        return torch.cat([one[0], two[0]], -1), torch.cat([one[1], two[1]], -1)
     count = len(SEPARATIONS)
     u, w = frame(place, count, generator)
     apart = torch.tensor(SEPARATIONS, dtype=torch.float64)[:, None]
     radius = chart_radius(place, r)
 
     def at(r: Tensor, direction: Tensor) -> Tensor:
-        scale = torch.tensor([chart_radius(place, v) for v in r.flatten().tolist()])
-        return scale.double().reshape(-1, 1) * direction
+        return at_radius(place, r, direction)
 
-    x = rounded(place, radius * u).double()
+    x = rounded(place, at(torch.full((count, 1), r, dtype=torch.float64), u)).double()
     shares = torch.linspace(0.3, 1.0, count, dtype=torch.float64)[:, None]
     turns = torch.tensor([0.1, 0.5, 1.0, 2.0, 2.9, 3.0], dtype=torch.float64)[:, None]
     if kind == "radial":
@@ -100,7 +127,8 @@ def pairs(place: Place, kind: str, r: float, generator: torch.Generator) -> tupl
         y = x + step_scale(place, r) * apart * w
     elif kind == "general":
         noise = torch.randn(count, place.dim, dtype=torch.float64, generator=generator)
-        y = x + step_scale(place, r) * apart * noise / math.sqrt(place.dim)
+        scale = x[:, -1:] if place.manifold == "halfspace" else step_scale(place, r)
+        y = x + scale * apart * noise / math.sqrt(place.dim)
     elif kind == "far":
         y = at(r * shares, turns.cos() * u + turns.sin() * w)
     elif kind == "opposite":
@@ -111,15 +139,16 @@ def pairs(place: Place, kind: str, r: float, generator: torch.Generator) -> tupl
         turn = torch.atan2(way.tanh(), torch.full_like(way, math.sinh(r)))
         y = at(torch.acosh(math.cosh(r) * way.cosh()), turn.cos() * u + turn.sin() * w)
     elif kind == "root":
-        x, y = torch.zeros_like(x), x
-        if place.manifold == "sphere":
-            x[:, 0] = place.size
+        x, y = origin(place, count), x
     elif kind == "origin":
-        y = torch.zeros_like(x)
+        y = origin(place, count)
     elif kind == "short":
         x, y = 1e-6 * (turns.cos() * x + turns.sin() * radius * w), x
     elif kind == "antipodal":
         y = -x + radius * apart.clamp_min(1e-5) * w
+    elif kind in ("axis", "behind") and place.manifold == "halfspace":
+        way = torch.full_like(apart, 1.5 * r if kind == "axis" else 0.5 * r)
+        y = at(way, apart.cos() * u + apart.sin() * w)
     elif kind == "axis":
         reach = chart_radius(place, 1.5 * r if 1.5 * r <= 40 else r * (1 + 1 / 64))
         y = reach * u + min(reach, step_scale(place, 1.5 * r)) * apart * w
@@ -139,6 +168,9 @@ def pairs(place: Place, kind: str, r: float, generator: torch.Generator) -> tupl
 def vectors(place: Place, x: Tensor, generator: torch.Generator) -> Tensor:
     """Tangent vectors (k, d) at x of metric length 1: radial, across the radius, general, in
     turn."""
+    if place.manifold == "product":
+        parts = zip(factors(place), x.split(place.dim, -1), strict=True)
+        return torch.cat([vectors(p, part, generator) for p, part in parts], -1)
     base = x.double()
     norm = base.norm(dim=-1, keepdim=True)
     noise = torch.randn(base.shape, dtype=torch.float64, generator=generator)
@@ -151,6 +183,8 @@ def vectors(place: Place, x: Tensor, generator: torch.Generator) -> Tensor:
     along, across = turn.cos(), turn.sin()
     if place.manifold == "sphere":
         return noise.to(place.dtype)
+    if place.manifold == "halfspace":  # any direction: all are alike, the chart is conformal
+        return (base[:, -1:] / place.size * (along * unit + across * noise)).to(place.dtype)
     stretch = torch.ones_like(norm)
     if place.manifold == "lorentz":
         stretch = torch.hypot(stretch, norm / place.size)
@@ -168,9 +202,13 @@ def steps(place: Place, kind: str, r: float, generator: torch.Generator) -> tupl
     where the geodesic goes; outward; zero.
     Lengths count 1/sqrt(c).
     """
+    if place.manifold == "product":
+        one, two = (steps(p, kind, r, generator) for p in factors(place))
+        return torch.cat([one[0], two[0]], -1), torch.cat([one[1], two[1]], -1)
     count = len(SEPARATIONS)
     u, w = frame(place, count, generator)
-    x = rounded(place, chart_radius(place, r) * u)
+    radii = torch.full((count, 1), r, dtype=torch.float64)
+    x = rounded(place, at_radius(place, radii, u))
     turns = torch.tensor([0.3, 1.0, 1.5, 2.0, 2.5, 3.0], dtype=torch.float64)[:, None]
     shares = torch.tensor([0.3, 0.7, 0.9, 1.0, 1.1, 1.3], dtype=torch.float64)[:, None]
     if kind == "short":
@@ -198,6 +236,18 @@ def steps(place: Place, kind: str, r: float, generator: torch.Generator) -> tupl
         step = along * math.cosh(r) * u + across * w
     elif place.manifold == "poincare":
         step = (along * u + across * w) / (2 * math.cosh(r / 2) ** 2)
+    elif place.manifold == "halfspace":
+        step = x.double()[:, -1:] / place.size * outward_step(radii, u, w, along, across)
     else:
         step = along * u + across * w
     return x, (place.size * step).to(place.dtype)
+
+
+def outward_step(r: Tensor, u: Tensor, w: Tensor, along: Tensor, across: Tensor) -> Tensor:
+    """On the half-space, in units of the height: steps along the radius at r u and across it."""
+    sideways, up = u[:, :-1], u[:, -1:]
+    n, slope = torch.exp(-r) + (1 - up) * r.sinh(), (1 - up) * r.cosh() - torch.exp(-r)
+    ray = torch.cat([sideways / n, -slope / n], dim=-1)  # the geodesic's velocity over its height
+    ray = ray / ray.norm(dim=-1, keepdim=True)
+    off = w - (w * ray).sum(-1, keepdim=True) * ray
+    return along * ray + across * off / off.norm(dim=-1, keepdim=True)

@@ -16,11 +16,11 @@ TINY = 1e-15
 
 def textbook(quantity: str, manifold: str) -> Operation | None:
     """The formula of a quantity; dist0, expmap0, logmap0 are their maps from the origin."""
-    known = FORMULAS[manifold]
+    known = FORMULAS.get(manifold, {})
     if quantity in known:
         return known[quantity]
     whole = known.get(quantity.removesuffix("0"))
-    if not quantity.endswith("0") or whole is None or manifold == "sphere":
+    if not quantity.endswith("0") or whole is None or manifold in ("sphere", "halfspace"):
         return None
 
     def at_origin(c: float, *arguments: Tensor) -> Tensor:
@@ -194,11 +194,25 @@ def poincare_half_aperture(c: float, x: Tensor, min_radius: float) -> Tensor:
     return torch.asin(ratio.clamp(-1 + 1e-8, 1 - 1e-8))[:, 0]
 
 
+# --- half-space ---
+
+
+def halfspace_dist(c: float, x: Tensor, y: Tensor) -> Tensor:
+    cosh = 1 + _dot(x - y, x - y) / (2 * x[:, -1:] * y[:, -1:])
+    return torch.acosh(cosh)[:, 0] / math.sqrt(c)
+
+
+def halfspace_pairwise_dist(c: float, x: Tensor, y: Tensor) -> Tensor:
+    squares = (_dot(x, x) + _dot(y, y).mT - 2 * x @ y.mT).clamp_min(0)
+    cosh = 1 + squares / (2 * x[:, -1:] @ y[:, -1:].mT)
+    return (torch.acosh(cosh) / math.sqrt(c)).diagonal()
+
+
 FORMULAS: dict[str, dict[str, Operation]] = {
     manifold: {
         name.removeprefix(f"{manifold}_"): function
         for name, function in list(globals().items())
         if name.startswith(f"{manifold}_")
     }
-    for manifold in ("euclidean", "sphere", "lorentz", "poincare")
+    for manifold in ("euclidean", "sphere", "lorentz", "poincare", "halfspace")
 }

@@ -57,6 +57,10 @@ def differences(
         compiled = torch.compile(together, fullgraph=True, backend=backend)
         want, got = (measured(run, list(rows), m, x, y) for run in (together, compiled))
         assert set(got) == set(want), set(got) ^ set(want)
+        with torch.no_grad():
+            alone = dict(zip(rows, compiled(x, y), strict=True))
+            for op, value in alone.items():
+                want[f"{op}, no gradients"], got[f"{op}, no gradients"] = want[op].detach(), value
         found[name] = {key: (want[key] - got[key]).abs().max().item() for key in want}
         for op, f in pairwise(m).items():
             if operations and op not in operations:

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from manifolds import PoincareBall, functional, lorentz_to_poincare, poincare_to_lorentz
+from manifolds.accuracy.composed import MODELS
 from manifolds.accuracy.exact import Span, digits, number
 from manifolds.accuracy.measure import errors
 from manifolds.accuracy.ours import operation
-from manifolds.accuracy.reference import MODELS
 from manifolds.accuracy.regimes import EPS, Regime, regimes
 
 # What no other library reaches, and what one word of float64 loses.
