@@ -75,8 +75,8 @@ def at_radius(place: Place, r: Tensor, direction: Tensor) -> Tensor:
         across, up = direction[:, :-1], direction[:, -1:]
         n = torch.exp(-r) + (1 - up) * r.sinh()
         return place.size * torch.cat([across * r.sinh() / n, 1 / n], dim=-1)
-    scale = torch.tensor([chart_radius(place, v) for v in r.flatten().tolist()])
-    return scale.double().reshape(-1, 1) * direction
+    scale = [chart_radius(place, v) for v in r.flatten().tolist()]
+    return torch.tensor(scale, dtype=torch.float64).reshape(-1, 1) * direction
 
 
 def step_scale(place: Place, r: float) -> float:
