@@ -1,5 +1,6 @@
 """Pairwise distances: ours, the textbook formulas, the peers, and the matrix products alone."""
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -14,6 +15,7 @@ from manifolds import functional as F
 from manifolds.kernels import fused, library
 
 ROWS = 256  # rows whose values and gradients are compared with float64
+CLOSE_ROWS = 32  # the same of close pairs, of which float64 computes each by itself
 PEERS = ("geoopt", "hypll", "cdist")  # in other coordinates, or another distance
 NEAR = 1e-6  # distance within a cluster of close pairs
 
@@ -107,7 +109,9 @@ def prepare(case: Case, names: tuple[str, ...]) -> Workload:
     load.steps["floor"] = _floor(x, y, weight, backward=True)
     load.forward["floor"] = _floor(x, y, weight, backward=False)
     load.repaired = repaired(kind, x, y)
-    load.errors = lambda name: _error(kind, calls.get(name), name, x, y, weight)
+    rows = slice(0, min(CLOSE_ROWS if case.close else ROWS, case.n))
+    exact = functools.cache(lambda: _exact(kind, x[rows], y, weight[rows]))
+    load.errors = lambda name: _error(kind, calls.get(name), name, x[rows], rows, exact)
     return load
 
 
@@ -131,24 +135,28 @@ def repaired(kind: str, x: Tensor, y: Tensor) -> float | None:
     return fused.forward(loaded, kind, x, y, 1.0)[1].item() / (x.shape[0] * y.shape[0])
 
 
+def _exact(kind: str, x: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Distances of x to y in float64, and their gradient at x."""
+    left = x.double().requires_grad_()
+    value = OURS[kind](left, y.double(), torch.ones((), dtype=torch.float64, device=x.device))
+    (slope,) = torch.autograd.grad(value, left, weight.double())
+    return value.detach(), slope
+
+
 def _error(
     kind: str,
     call: Callable[[bool], list[Tensor]] | None,
     name: str,
     x: Tensor,
-    y: Tensor,
-    weight: Tensor,
+    rows: slice,
+    exact: Callable[[], tuple[Tensor, Tensor]],
 ) -> Error | None:
-    """Errors of the first rows' distances and of their points' gradients."""
+    """Errors of the distances of some rows, the points x, and of their gradients."""
     if call is None or name in PEERS:
         return None
-    rows = slice(0, min(ROWS, len(x)))
-    left, right = x[rows].double().requires_grad_(), y.double()
-    c = torch.ones((), dtype=torch.float64, device=x.device)
-    exact = OURS[kind](left, right, c)
-    (slope,) = torch.autograd.grad(exact, left, weight[rows].double())
+    distances, slope = exact()
     value, gradient, *_ = call(True)
     gradient = gradient[rows]
     if kind == "sphere":
-        gradient, slope = tangential(gradient, left), tangential(slope, left)
-    return Error(worst(value[rows].detach(), exact.detach()), in_norm(gradient, slope))
+        gradient, slope = tangential(gradient, x), tangential(slope, x)
+    return Error(worst(value[rows].detach(), distances), in_norm(gradient, slope))

@@ -128,7 +128,9 @@ def run(argv: list[str]) -> int:
                 if wanted:
                     if not output.console.is_terminal:
                         output.note(f"measuring {case}{', memory' * (measure is memory_case)}")
-                    store.add(measure(case, wanted, tell))
+                    found = measure(case, wanted, tell)
+                    # Times of a case are kept together: a part of them would count as all.
+                    store.add(found if measure is memory_case else list(found))
                 done()
     except KeyboardInterrupt:
         if options.out is None:
