@@ -10,7 +10,7 @@ Sources: Ratcliffe, Foundations of Hyperbolic Manifolds, chapter 3; Ungar, Analy
 Geometry, chapter 3 (gyrations); Ganea et al., arXiv 1805.10112 and 1804.01882 (ball, cones).
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from manifolds.accuracy.exact import (
     Number,
@@ -25,6 +25,7 @@ from manifolds.accuracy.exact import (
 )
 
 
+@runtime_checkable
 class Model(Protocol):
     """What a reference offers; c is its curvature magnitude."""
 
