@@ -39,6 +39,7 @@ def cloud(kind: str, n: int, m: int, d: int) -> tuple[Tensor, Tensor]:
     """Points of every sort: ordinary, coincident, close, opposite, far, denormal, at the root."""
     torch.manual_seed(n + m + d)
     name = kind.removesuffix("2").partition("_")[0]
+    d = max(d, MANIFOLDS[name]().min_dim)
     x, y = (MANIFOLDS[name]().random_normal(k, d, std=1.6 / d**0.5) for k in (n, m))
     if n >= 8 and m >= 7:
         y[0], y[1], y[2] = x[0], x[1] * (1 + 3e-7), x[2].roll(1) * 1e-3 + x[2]
