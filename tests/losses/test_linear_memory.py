@@ -74,6 +74,7 @@ def test_equals_the_plain_loss_in_float64(
 @pytest.mark.slow
 @pytest.mark.parametrize("sigmoid", [False, True])
 @pytest.mark.parametrize("name", GEOMETRIES)
+@pytest.mark.parametrize("path", ["torch", "cpp"])  # the emulated grid takes minutes at this size
 def test_equals_the_plain_loss_in_float64_at_scale(
     name: str, sigmoid: bool, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
