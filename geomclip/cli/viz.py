@@ -59,7 +59,7 @@ class VizOptions:
 
 def run(argv: list[str]) -> int:
     """Parse, reduce, write, report."""
-    argv = spell_out(argv)
+    argv = spell_out(argv, VizOptions)
     options = parse(VizOptions, argv, prog="geomclip viz")
     _check(options)
     output = Output(options.common)
