@@ -179,7 +179,7 @@ class TrainConfig:
     scalar_lr: float = 3e-3
     """Peak learning rate of logit_scale, alpha and c."""
     scalar_lrs: dict[str, float] = field(default_factory=dict)
-    """Peak learning rates of single scalars, by their names in metrics.jsonl (alpha: every alpha_*;
+    """Peak learning rates of single scalars by name, as in metrics.jsonl (alpha: all modalities;
     c: every factor's); scalar_lr for the others, 0 holds one."""
     weight_decay: float = 0.1
     """Decoupled decay of matrices and kernels; norms, biases and scalars have none."""
