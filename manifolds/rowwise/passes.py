@@ -102,8 +102,6 @@ def scaled(x: Tensor, factor: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def value_gradient(x: Tensor, factor: Tensor) -> Tensor:
-    if _in_float32(x, factor):
-        return x * factor.to(x.dtype).unsqueeze(-1)
     return scaled(x, factor, x.dtype)
 
 
