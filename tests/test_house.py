@@ -52,7 +52,16 @@ def test_the_toolkit_does_not_load_the_measurement_of_its_accuracy():
 @pytest.mark.parametrize("path", sources("geomclip"), ids=lambda p: str(p.relative_to(ROOT)))
 def test_geomclip_imports_downward_and_heavy_libraries_late(path):
     assert "experiments" not in roots(path)
-    late = {"plotly", "scipy", "webdataset", "transformers", "PIL", "tokenizers", "jinja2"}
+    late = {
+        "plotly",
+        "scipy",
+        "webdataset",
+        "transformers",
+        "PIL",
+        "tokenizers",
+        "jinja2",
+        "sklearn",
+    }
     assert not late & roots(path, top_level_only=True)
     if "cli" not in path.parts:
         assert not any(name.startswith("geomclip.cli") for name in imports(path)) or (

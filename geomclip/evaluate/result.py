@@ -6,11 +6,11 @@ from typing import Any
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from geomclip.evaluate.classification import Classification
 from geomclip.evaluate.cones import ConeStatistics
 from geomclip.evaluate.label_tree import TreeEvaluation
 from geomclip.evaluate.modalities import ModalityEvaluation
 from geomclip.evaluate.retrieval import Retrieved
-from geomclip.evaluate.zeroshot import ZeroShot
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class SplitEvaluation:
     texts: int
     image_to_text: Retrieved
     text_to_image: Retrieved
-    zeroshot: dict[str, ZeroShot]
+    zeroshot: dict[str, Classification]
     cones: dict[str, ConeStatistics]
     root_distance: dict[str, Float[Tensor, "n"]]
     tau: Float[Tensor, "t"]

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from geomclip.data.record import Corpus
 from geomclip.data.splits import EvalSplit, Splits
+from geomclip.evaluate.classification import Classification
 from geomclip.evaluate.cones import ConeStatistics, cone_statistics
 from geomclip.evaluate.features import TextPoints, image_points, inference, text_points
 from geomclip.evaluate.hierarchy import LEVELS, ancestors, root_tau
@@ -16,7 +17,7 @@ from geomclip.evaluate.pixels import nearest_pictures, share_of_same
 from geomclip.evaluate.result import Evaluation, Metric, Reference, SplitEvaluation
 from geomclip.evaluate.retrieval import RECALL_AT, Retrieved, Score, chance_recall, retrieve
 from geomclip.evaluate.split_tree import evaluate_split_tree
-from geomclip.evaluate.zeroshot import ZeroShot, zero_shot
+from geomclip.evaluate.zeroshot import zero_shot
 from geomclip.geometry import Geometry
 from geomclip.hierarchy import Hierarchy
 from geomclip.model import ContrastiveModel
@@ -170,7 +171,7 @@ def _evaluate_split(
     to_text = retrieve(geometry.score, asked, names, name_of[query], labels)
     to_image = retrieve(_flipped(geometry), names[name_of[query]], images, name_of[query], name_of)
 
-    zeroshot: dict[str, ZeroShot] = {}
+    zeroshot: dict[str, Classification] = {}
     cones: dict[str, ConeStatistics] = {}
     distance = {
         "image": geometry.root_distance(asked),

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from geomclip.evaluate import zero_shot
-from geomclip.evaluate.zeroshot import class_mean, majority
+from geomclip.evaluate.classification import class_mean, majority
 from geomclip.geometry import build_geometry
 from geomclip.names import CANONICAL
 
@@ -19,6 +19,15 @@ def test_constructed_features_give_the_written_accuracy():
     assert found.chance == pytest.approx(1 / 3)
     assert found.majority == pytest.approx(2 / 5)
     assert found.to_dict()["pictures"] == 5
+    assert found.top5 is None  # of three classes
+
+
+def test_top5_counts_the_places_up_to_the_fifth():
+    # Scores of seven classes fall with their number, so that class c stands at place c + 1.
+    prototypes = -torch.arange(7.0)[:, None]
+    labels = torch.tensor([0, 3, 4, 5, 6])
+    found = zero_shot(lambda x, y: x @ y.T, torch.ones(5, 1), prototypes, labels)
+    assert (found.accuracy, found.top5) == (1 / 5, 3 / 5)
 
 
 def test_a_tie_between_classes_is_a_miss():
