@@ -7,7 +7,7 @@ ARGS ?=
 # Two workers of one thread each: threads that wait for each other's core cost more than they save.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
 
-.PHONY: compare test test-all lint format docs clean
+.PHONY: compare test test-all test-min lint format docs clean
 
 compare: $(VENV)/.installed
 	$(BIN)/geomclip compare --out runs/compare $(ARGS)
@@ -17,6 +17,12 @@ test: $(VENV)/.installed
 
 test-all: $(VENV)/.installed
 	$(PYTEST) -n 2 -m "slow or not slow" $(ARGS)
+
+# The oldest releases that pyproject.toml admits, in an environment of their own.
+test-min: constraints-min.txt pyproject.toml
+	test -x .venv-min/bin/python || $(PYTHON) -m venv .venv-min
+	.venv-min/bin/python -m pip install -q -c constraints-min.txt -e ".[test]"
+	OMP_NUM_THREADS=1 .venv-min/bin/python -m pytest -q -n 2 $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
@@ -44,4 +50,4 @@ $(VENV)/.installed-docs: $(VENV)/.installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) runs docs/_build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venv-min runs docs/_build .pytest_cache .mypy_cache .ruff_cache

@@ -1,19 +1,38 @@
 """Sphinx configuration; `make docs` builds the site into docs/_build/html."""
 
+import re
+import sys
+from pathlib import Path
+
 import geomclip
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "geomclip"
 copyright = "The geomclip developers"
 version = release = geomclip.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "command_help",
+    "live",
+    "mathml",
+    "modules",
+]
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build"]
 
 html_theme = "furo"
 html_title = "geomclip"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_math_renderer = "mathml"
 
+# Shapes in signatures ("n d") look like names that several classes have.
+suppress_warnings = ["ref.python"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 napoleon_google_docstring = True
@@ -21,8 +40,9 @@ napoleon_use_rtype = False
 
 
 def escape_arithmetic(app, what, name, obj, options, lines):  # type: ignore[no-untyped-def]
-    """Docstrings write |x| and *b as arithmetic; in reStructuredText they would be markup."""
-    lines[:] = [line.replace("|", "\\|").replace("*", "\\*") for line in lines]
+    """Docstrings write |x|, *b, alpha_ as arithmetic; in reStructuredText they would be markup."""
+    for k, line in enumerate(lines):
+        lines[k] = re.sub(r"(?<=\w)_(?!\w)", r"\\_", line.replace("|", "\\|").replace("*", "\\*"))
 
 
 def setup(app):  # type: ignore[no-untyped-def]
