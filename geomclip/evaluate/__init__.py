@@ -17,6 +17,7 @@ from geomclip.evaluate.retrieval import Retrieved, rank_of_best, retrieve
 from geomclip.evaluate.suite import evaluate, pixel_reference, training_split
 from geomclip.evaluate.taxonomy import taxonomic_errors
 from geomclip.evaluate.tested import Tested
+from geomclip.evaluate.threshold import Threshold, best_threshold, f1_score
 from geomclip.evaluate.zeroshot import zero_shot
 
 __all__ = [
@@ -32,8 +33,10 @@ __all__ = [
     "SplitEvaluation",
     "Tested",
     "TextPoints",
+    "Threshold",
     "TreeEvaluation",
     "ancestor_retrieval",
+    "best_threshold",
     "centroids",
     "cluster",
     "cone_statistics",
@@ -42,6 +45,7 @@ __all__ = [
     "evaluate",
     "evaluate_label_tree",
     "evaluate_tree",
+    "f1_score",
     "hierarcaps",
     "hierarcaps_of",
     "image_points",

@@ -3,6 +3,7 @@
 from geomclip.losses.angle import angle_loss
 from geomclip.losses.bias import SigmoidBias
 from geomclip.losses.chains import chain_entailment_loss, chain_links
+from geomclip.losses.edges import edge_loss
 from geomclip.losses.entailment import (
     ConeStatistics,
     cone_statistics,
@@ -20,6 +21,7 @@ from geomclip.losses.hycoclip import (
 from geomclip.losses.individual import IndividualTemperatures
 from geomclip.losses.info_nce import info_nce, info_nce_from_logits
 from geomclip.losses.one_way import one_way_info_nce
+from geomclip.losses.order import order_energy, pairwise_order_energy
 from geomclip.losses.pmrl import PrincipalLosses, pmrl_losses
 from geomclip.losses.sharded import sharded_info_nce, sharded_sigmoid_loss
 from geomclip.losses.sigmoid import initial_bias, sigmoid_loss, sigmoid_loss_from_logits
@@ -40,6 +42,7 @@ __all__ = [
     "chain_links",
     "cone_statistics",
     "cross_uniformity_loss",
+    "edge_loss",
     "entailment_loss",
     "gram_loss",
     "gram_volumes",
@@ -50,6 +53,8 @@ __all__ = [
     "linear_schedule",
     "lonely_anchors",
     "one_way_info_nce",
+    "order_energy",
+    "pairwise_order_energy",
     "pmrl_losses",
     "positive_counts",
     "sharded_info_nce",

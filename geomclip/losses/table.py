@@ -17,11 +17,13 @@ from geomclip.geometry import Geometry
 from geomclip.losses.angle import angle_loss
 from geomclip.losses.bias import SigmoidBias
 from geomclip.losses.chains import chain_entailment_loss
+from geomclip.losses.edges import edge_loss
 from geomclip.losses.entailment import entailment_loss
 from geomclip.losses.gram import gram_loss
 from geomclip.losses.hycoclip import box_contrastive, hycoclip_losses
 from geomclip.losses.individual import IndividualTemperatures
 from geomclip.losses.info_nce import info_nce
+from geomclip.losses.order import order_energy
 from geomclip.losses.pmrl import pmrl_losses
 from geomclip.losses.sigmoid import initial_bias, sigmoid_loss
 from geomclip.losses.state import LossState
@@ -270,6 +272,8 @@ LOSSES: Mapping[str, Loss] = {
             ),
         ),
     ),
+    "edges": Loss(edge_loss, "edges"),
+    "order": Loss(order_energy, "order"),
     "chains": Loss(chain_entailment_loss, "chains", ("nodes", "chains"), cones=True, term=_chains),
     "hycoclip": Loss(
         hycoclip_losses, "hycoclip", ("boxes",), cones=True, contrastive=True, term=_hycoclip
