@@ -1,35 +1,32 @@
 """Umbral shadow cones of the upper half-space, with the light at infinity (Yu et al., ICLR 2024).
 
-Every point is the centre of a ball of hyperbolic radius r / sqrt(c). The light falls along the
-vertical geodesics, and a parent's cone is where a child's whole ball lies in the shadow of its own.
-The ball of (h, t) is the Euclidean one round (h, t cosh r) with radius t sinh r, and its shadow the
-upright cylinder below it, so that y is in the cone of x when
+Every point is the centre of a ball of radius r / sqrt(c). The light falls along the vertical
+geodesics, and x's cone is where a whole ball lies in the shadow of x's. The ball round (h, t) is
+the Euclidean one round (h, t cosh r) with radius t sinh r and its shadow the upright cylinder below
+it, so that y is in the cone of x when
 
     |h_x - h_y| + t_y sinh r <= t_x sinh r
 
-The score is minus the signed distance of y to the cone's boundary. The cylinder's wall has the same
-distance r to its cone all along, and y's distance to the wall is asinh((|h_x - h_y| - t_x sinh r) /
-t_y), negative within. Beside and above the apex the nearest point is the apex x itself: that is
-where the foot of the perpendicular, on the circle of radius sqrt(w^2 + t_y^2) round the foot of the
-wall with w = |h_x - h_y| - t_x sinh r, would be higher than the ball's equator t_x cosh r.
+The score is minus the signed distance from y to the cone's boundary, times sqrt(c). To the
+cylinder's wall it is asinh(w / t_y), w = |h_x - h_y| - t_x sinh r, negative within, and the cone is
+what has r more of it. Where the foot of the perpendicular on the wall, at height sqrt(w^2 + t_y^2),
+is higher than the ball's equator t_x cosh r, the nearest point of the boundary is x itself.
+The definition is the paper's (arXiv 2305.15215), its signs as in the authors' public program.
 """
 
 import math
 
-import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, where
 
-from manifolds import UpperHalfSpace
+# Of t_y: the floor under |h_x - h_y| that keeps its slope finite where one lies above the other.
+FLOOR = 1e-6
 
 
 def umbral_score(
-    manifold: UpperHalfSpace,
-    x: Float[Tensor, "n d"],
-    y: Float[Tensor, "n d"],
-    radius: float,
+    x: Float[Tensor, "n d"], y: Float[Tensor, "n d"], radius: float
 ) -> Float[Tensor, "n"]:
-    """Minus the signed distance of y_i to the cone of x_i, geodesic length times sqrt(c).
+    """Minus the signed distance times sqrt(c) of y_i to the cone of x_i, points of a half-space.
 
     Args:
         radius: r, the balls' radius times sqrt(c).
@@ -39,25 +36,23 @@ def umbral_score(
 
 
 def pairwise_umbral_score(
-    manifold: UpperHalfSpace,
-    x: Float[Tensor, "n d"],
-    y: Float[Tensor, "m d"],
-    radius: float,
+    x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], radius: float
 ) -> Float[Tensor, "n m"]:
-    """`umbral_score(x_i, y_j)` of all pairs; one matrix product, so give it float64."""
+    """`umbral_score(x_i, y_j)` of all pairs, to float32's digits for points in float64."""
     a, b = x[:, :-1], y[:, :-1]
     across = a.square().sum(-1)[:, None] + b.square().sum(-1) - 2 * a @ b.T
-    return _score(across, x[:, -1][:, None], y[:, -1], radius)
+    # The product cancels and has all digits; what follows has no need of them.
+    return _score(across.clamp_min(0).float(), x[:, -1:].float(), y[:, -1].float(), radius)
 
 
 def _score(across: Tensor, t: Tensor, s: Tensor, radius: float) -> Tensor:
-    """From |h_x - h_y|^2 and both heights."""
-    # The floor keeps the slope of the square root finite where the points stand one above another.
-    gap = (across.clamp_min(0) + (1e-6 * s).square()).sqrt()
-    wall = gap - t * math.sinh(radius)
-    outside = torch.asinh(wall / s) + radius
-    beyond = wall.square() + s.square() > (t * math.cosh(radius)).square()
-    sinh_half = (across.clamp_min(0) + (t - s).square() + (1e-6 * s).square()).sqrt() / (
-        2 * (t * s).sqrt()
-    )
-    return -torch.where(beyond, 2 * torch.asinh(sinh_half), outside)
+    """From |h_x - h_y|^2 and the heights of x and y."""
+    floor = (FLOOR * s).square()
+    wall = (across + floor).sqrt() - t * math.sinh(radius)
+    apex = wall.square() + s.square() > (t * math.cosh(radius)).square()
+    # sinh of half the distance to x, or of the whole distance to the wall.
+    sinh = where(apex, (across + (t - s).square() + floor).sqrt() / (2 * (t * s).sqrt()), wall / s)
+    # torch's asinh takes ten times as long.
+    positive = (sinh.abs() + (1 + sinh.square()).sqrt()).log()
+    asinh = where(sinh < 0, -positive, positive)
+    return -where(apex, 2 * asinh, asinh + radius)
