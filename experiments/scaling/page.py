@@ -9,8 +9,9 @@ import plot
 from geomclip.data import emoji
 from geomclip.pages import written
 from geomclip.results import METRICS, Variant
-from geomclip.statistics import Estimate, beats, estimate, item_margin, welch_margin
+from geomclip.statistics import Estimate, estimate
 from geomclip.viz import style
+from geomclip.viz.markdown import cell, difference
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE, IMAGES = DOCS / "scaling.md", DOCS / "images"
@@ -86,16 +87,6 @@ def table(study: Study, axis: str, metrics: Sequence[str], variants: Sequence[Va
     return "\n".join(lines)
 
 
-def cell(found: Estimate | None, metric: str, seeds: int) -> str:
-    """`20.1 ± 0.4`, and over how many seeds where they are not all that there are."""
-    if found is None:
-        return "-"
-    text = style.number(found.mean, metric)
-    if found.spread is not None:
-        text += f" ± {style.number(found.spread, metric)}"
-    return text if found.seeds == seeds else f"{text} (n = {found.seeds})"
-
-
 def contrasts(variants: Sequence[Variant]) -> list[tuple[Variant, Variant]]:
     """Every two geometries without entailment, and each geometry with against without."""
     plain = [v for v in variants if v.entailment == 0]
@@ -127,18 +118,6 @@ def differences(study: Study, axis: str) -> str:
             ]
             lines.append(f"| {style.label(a)} − {style.label(b)} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def difference(a: Estimate | None, b: Estimate | None, metric: str) -> str:
-    """`**+3.1 ± 1.2**`: bold where neither seeds nor test items give it by chance (95 %)."""
-    if a is None or b is None:
-        return "-"
-    text = ("−" if a.mean < b.mean else "+") + style.number(abs(a.mean - b.mean), metric)
-    margins = [m for m in (welch_margin(a, b), item_margin(a, b)) if m is not None]
-    if a.spread is None or b.spread is None:
-        return text
-    text = f"{text} ± {style.number(max(margins), metric)}"
-    return f"**{text}**" if beats(a, b) or beats(b, a) else text
 
 
 def axis_title(axis: str) -> str:

@@ -11,27 +11,21 @@ cell with the first seed. The tables of docs/scaling.md and its plots are writte
 
 import argparse
 import dataclasses
-import functools
-import json
 import math
 import os
 import sys
-import tempfile
-import time
 import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from geomclip.comparison import cells as cells_of
+from geomclip.comparison.cells import key, settings
 from geomclip.comparison.plan import PlannedRun, plan_runs
-from geomclip.data.config import DataConfig
 from geomclip.errors import RequestError
 from geomclip.train.config import TrainConfig
 from geomclip.train.log import MetricsLog, read_metrics
-
-if TYPE_CHECKING:
-    from geomclip.data.splits import Splits
 
 HERE = Path(__file__).parent
 GRID = HERE / "scaling.toml"
@@ -113,63 +107,11 @@ def _with_batch(config: TrainConfig, batch: int, factor: float) -> TrainConfig:
     )
 
 
-def settings(config: TrainConfig) -> dict[str, Any]:
-    """What a configuration has other than TrainConfig's defaults, flat: `model.image.width`."""
-
-    def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-        out: dict[str, Any] = {}
-        for name, value in values.items():
-            if isinstance(value, dict):
-                out |= flat(value, f"{prefix}{name}.")
-            else:
-                out[prefix + name] = list(value) if isinstance(value, tuple) else value
-        return out
-
-    default = flat(dataclasses.asdict(TrainConfig()))
-    return {k: v for k, v in flat(dataclasses.asdict(config)).items() if v != default[k]}
-
-
-def key(configured: dict[str, Any]) -> str:
-    """What two cells with the same settings have in common."""
-    return json.dumps(configured, sort_keys=True)
-
-
 def train_cell(run: PlannedRun) -> dict[str, Any]:
-    """Train a run in a folder that is removed, evaluate it; the line of the results."""
-    from geomclip.evaluate import evaluate
-    from geomclip.loaders import load as load_model
-    from geomclip.train import train
-
-    config = run.config
-    splits = _load(config.data, config.model.image.image_size)
-    with tempfile.TemporaryDirectory() as folder:
-        done = train(config, Path(folder) / "run", splits=splits)
-        model = load_model(Path(folder) / "run")
-    start = time.process_time()
-    radius = config.min_radius if config.final_min_radius is None else config.final_min_radius
-    rows = evaluate(model, splits, min_radius=radius).rows
-    kept = ("loss", "contrastive", "logit_scale", "c", "alpha_image", "alpha_text", "aperture")
-    return {
-        "geometry": run.variant.geometry,
-        "entailment": run.variant.entailment,
-        "dim": config.model.embed_dim,
-        "batch_size": config.batch_size,
-        "seed": run.seed,
-        "step": done.step,
-        "metrics": {f"{row.split}/{row.metric}": round(row.value, 6) for row in rows},
-        "last": {name: done.last[name] for name in kept if name in done.last},
-        "parameters": done.parameters,
-        "train_cpu_seconds": round(done.cpu_seconds, 2),
-        "evaluation_cpu_seconds": round(time.process_time() - start, 2),
-        "settings": settings(config),
-    }
-
-
-@functools.cache
-def _load(data: DataConfig, side: int) -> "Splits":
-    from geomclip.data import load
-
-    return load(data, side)
+    """Train and evaluate a run; the line of the results."""
+    place = {"dim": run.config.model.embed_dim, "batch_size": run.config.batch_size}
+    name = f"{run.name}, dimension {place['dim']}, batch {place['batch_size']}"
+    return cells_of.train_cell(run, lambda trained: {**place, "name": name})
 
 
 def complete(
@@ -183,19 +125,10 @@ def complete(
     A line is written whole or not at all: one that a kill cut off is removed at the next start.
     """
     lines = {key(line["settings"]): line for line in read_metrics(record)}
-    missing = [run for run in runs if key(settings(run.config)) not in lines]
-    if missing:
+    if any(key(settings(run.config)) not in lines for run in runs):
         log = MetricsLog(record, after=sys.maxsize)
         try:
-            for i, run in enumerate(missing, 1):
-                line = do(run)
-                log.write(line)
-                lines[key(line["settings"])] = line
-                spent = line["train_cpu_seconds"] + line["evaluation_cpu_seconds"]
-                tell(
-                    f"{i} of {len(missing)}: {run.name}, dimension {line['dim']}, batch "
-                    f"{line['batch_size']}: {spent:.1f} CPU seconds"
-                )
+            lines = cells_of.complete(runs, lines, do, log.write, tell)
         finally:
             log.close()
     return [lines[key(settings(run.config))] for run in runs]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from geomclip.data.record import Corpus
     from geomclip.data.splits import EvalSplit, Splits
     from geomclip.evaluate import Evaluation, SplitEvaluation
+    from geomclip.train.config import TrainConfig
 
 # What is kept of metrics.jsonl for the curves.
 CURVES = (
@@ -51,10 +52,14 @@ def evaluate_run(run: PlannedRun, folder: Path, splits: "Splits") -> "Evaluation
     from geomclip.evaluate import evaluate
 
     config = run.config
-    end = config.min_radius if config.final_min_radius is None else config.final_min_radius
     model = run_folder.load_run(folder)
     with threads(config.threads):
-        return evaluate(model, splits, train=splits.train, min_radius=end)
+        return evaluate(model, splits, train=splits.train, min_radius=final_radius(config))
+
+
+def final_radius(config: "TrainConfig") -> float:
+    """The cone constant K that a training ends with."""
+    return config.min_radius if config.final_min_radius is None else config.final_min_radius
 
 
 def rows_of(run: PlannedRun, folder: Path, evaluation: "Evaluation") -> list[Row]:
