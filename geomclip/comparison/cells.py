@@ -75,7 +75,7 @@ def train_cell(run: PlannedRun, more: Callable[[Trained], Line] = lambda trained
     from geomclip.train.run import METRICS, load_run
 
     config = run.config
-    splits = _load(config.data, config.model.image.image_size)
+    splits = splits_of(config.data, config.model.image.image_size)
     with threads(config.threads), tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
         done = train(config, out, splits=splits)
@@ -100,7 +100,8 @@ def train_cell(run: PlannedRun, more: Callable[[Trained], Line] = lambda trained
 
 
 @functools.cache
-def _load(data: DataConfig, side: int) -> "Splits":
+def splits_of(data: DataConfig, side: int) -> "Splits":
+    """The data, read once."""
     from geomclip.data import load
 
     return load(data, side)

@@ -1,0 +1,156 @@
+"""The comparison of arXiv 2409.13079: eight geometries, entailment, final LayerNorm, three seeds.
+
+    python experiments/paper/paper.py                        # the embedded set
+    python experiments/paper/paper.py --data shoes.csv       # data of your own
+    python experiments/paper/paper.py --only 'meru*' --minutes 7
+    python experiments/paper/paper.py --page --docs          # docs/paper.md, its figures
+
+The grid is paper.toml, or --grid. A finished cell is a file of OUT/cells, and is not run again:
+after an interruption the same command goes on. All cells run in this process, one after the other
+in one thread, first every cell with the first seed. At the end, and after each stop, tables and
+figures of what is finished are written into OUT.
+"""
+
+import argparse
+import dataclasses
+import json
+import math
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from grid import Grid, chosen, name_of, plan, read_grid
+
+from geomclip.errors import GeomclipError, RequestError
+
+HERE = Path(__file__).parent
+GRID = HERE / "paper.toml"
+
+Line = dict[str, Any]
+
+
+def file_of(out: Path, name: str) -> Path:
+    """Where a finished cell is kept."""
+    return out / "cells" / f"{name}.json"
+
+
+def read_cells(out: Path, names: Sequence[str]) -> list[Line]:
+    """The finished ones of some cells. Raises RequestError for a file that is no cell."""
+    found = []
+    for name in names:
+        path = file_of(out, name)
+        if path.is_file():
+            try:
+                line = json.loads(path.read_text(encoding="utf-8"))
+                found.append({**line, "settings": line["settings"], "metrics": line["metrics"]})
+            except (ValueError, KeyError, TypeError) as error:
+                raise RequestError(
+                    f"{path} is no finished cell ({error!r})", "Remove it: it is then run again."
+                ) from None
+    return found
+
+
+def run(grid: Grid, out: Path, only: str, minutes: float, tell: Any) -> None:
+    """Train what is missing.
+
+    Raises:
+        RequestError: `out` has a cell that was trained with other settings, or as `plan`.
+        GeomclipError: a training failed; the finished cells are kept.
+    """
+    from cell import measured
+
+    from geomclip.comparison.cells import complete, key, settings, train_cell
+    from geomclip.data.sources import check_comparable
+    from geomclip.results import finite, write_file
+    from geomclip.train.run import FREE
+
+    runs = chosen(plan(grid), only)
+    data = runs[0].config.data
+    if data.source != "emoji":
+        check_comparable(data)
+    lines = read_cells(out, [name_of(run) for run in runs])
+    have = {line["name"]: line["settings"] for line in lines}
+    for planned in runs:
+        wanted = settings(planned.config)
+        other = have.get(name_of(planned), wanted)
+        changed = [k for k in other.keys() | wanted.keys() if other.get(k) != wanted.get(k)]
+        if changed:
+            k = min(changed, key=lambda k: (k in FREE, k))  # one that changes numbers, if any
+            raise RequestError(
+                f"{file_of(out, name_of(planned))} was trained with other settings: {k} is "
+                f"{wanted.get(k)!r}, was {other.get(k)!r}",
+                "Choose another --out, or give the settings it had.",
+            )
+    complete(
+        runs,
+        {key(line["settings"]): line for line in lines},
+        lambda run: train_cell(run, lambda trained: {"name": name_of(run), **measured(trained)}),
+        lambda line: write_file(file_of(out, line["name"]), json.dumps(finite(line)) + "\n"),
+        tell,
+        60 * minutes,
+    )
+
+
+def parsed(argv: Sequence[str] | None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--grid", type=Path, default=GRID, help="TOML file with the grid")
+    parser.add_argument(
+        "--data", action="append", metavar="PATH", help="data of your own; several are joined"
+    )
+    parser.add_argument("--steps", type=int, help="of every cell; the grid's when not given")
+    parser.add_argument("--seeds", type=int, help="the grid's when not given")
+    parser.add_argument("--out", type=Path, default=Path("runs/paper"))
+    parser.add_argument("--only", default="", help="cells, such as 'meru*,*-seed0'; all are run")
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, help="begin no cell after so many"
+    )
+    parser.add_argument("--page", action="store_true", help="train nothing, only write the page")
+    parser.add_argument(
+        "--docs", action="store_true", help="write docs/paper.md, its figures and the grid's .jsonl"
+    )
+    return parser, parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train what is missing, write what there is; the exit code."""
+    parser, options = parsed(argv)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    if options.docs and (options.data or options.grid.parent.resolve() != HERE):
+        parser.error("--docs is for the grids beside this file, on the embedded set")
+    import page
+
+    try:
+        grid = read_grid(options.grid)
+        changes = {"steps": options.steps, "seeds": options.seeds}
+        changes = {k: v for k, v in changes.items() if v is not None}
+        if options.data:
+            changes["data"] = {**grid.data, "source": "::".join(options.data)}
+        grid = dataclasses.replace(grid, **changes)
+        runs = plan(grid)
+        names = [name_of(run) for run in runs]
+        try:
+            if not options.page:
+                run(grid, options.out, options.only, options.minutes, tell)
+        finally:
+            lines = read_cells(options.out, names)
+            if lines:
+                page.write(lines, len(names), options.out, runs[0].config.data)
+            tell(f"{len(lines)} of {len(names)} cells are finished: {options.out / page.NAME}")
+        if options.docs and lines:
+            page.record(lines, options.grid, len(names))
+    except RequestError as error:
+        parser.error(f"{error.what}. {error.how}")
+    except GeomclipError as error:
+        print(f"{parser.prog}: {error.what}. {error.how}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
