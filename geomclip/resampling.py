@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from geomclip.statistics import Measured
@@ -75,6 +75,37 @@ def bootstrap(
     generator = torch.Generator().manual_seed(seed)
     drawn = [statistic(torch.randint(n, (m,), generator=generator)) for _ in range(replicates)]
     error = torch.tensor(drawn, dtype=torch.float64).std().item() * math.sqrt(m / n)
+    return Measured(value, error, n)
+
+
+def mean_over_tuples(
+    values: Float[Tensor, "q"],
+    members: Int[Tensor, "q k"],
+    n: int,
+    *,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> Measured:
+    """Mean of a value of pairs, triples, ... of n things, which share members and so are not
+    independent: things are drawn, and a tuple counts as often as all of its members together.
+
+    Args:
+        values: of q tuples.
+        members: the things, 0..n-1, in each.
+    """
+    wide = values.double()
+    value = wide.mean().item()
+    if n < 2:
+        return Measured(value, None, n)
+    generator = torch.Generator().manual_seed(seed)
+    drawn = []
+    for _ in range(replicates):
+        often = torch.bincount(torch.randint(n, (n,), generator=generator), minlength=n).double()
+        weight = often[members].prod(1)
+        total = weight.sum().item()
+        if total > 0:
+            drawn.append((weight @ wide).item() / total)
+    error = torch.tensor(drawn, dtype=torch.float64).std().item() if len(drawn) > 1 else None
     return Measured(value, error, n)
 
 

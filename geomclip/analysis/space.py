@@ -4,6 +4,7 @@ Analyses that look at every point once take all of them (`everything`); those th
 pair of points take `embeddings`, a random sample where there are more than `limit` of a modality.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from geomclip.analysis.neighbors import nearest
 from geomclip.embeddings import Embeddings
+from geomclip.hierarchy import Hierarchy
 from manifolds import Manifold
 from manifolds.kernels.neighbors import Neighbors
 
@@ -34,6 +36,9 @@ class Space:
         min_radius: K of the entailment cones.
         root: what root distances start from, see `root_distances`.
         seed: of every sample.
+        tree: what distances are compared with; that of the label paths where None.
+        analogies: pairs of names by relation; the pairs of the modalities where None.
+        reference: another space of the same things, which this one is compared with.
     """
 
     everything: Embeddings
@@ -41,6 +46,9 @@ class Space:
     min_radius: float = 0.1
     root: Root = "own"
     seed: int = 0
+    tree: Hierarchy | None = None
+    analogies: Mapping[str, Sequence[tuple[str, str]]] | None = None
+    reference: "Space | None" = None
     embeddings: Embeddings = field(init=False)
     _neighbors: dict[tuple[str, str], Neighbors] = field(init=False, default_factory=dict)
 
@@ -89,13 +97,18 @@ class Space:
             x, y = self.embeddings[a], self.embeddings[b]
             k = min(K + (a == b), len(y))
             found = nearest(self.everything.geometry, x, y, k)
-            self._neighbors[key] = _without_self(found) if a == b else found
+            self._neighbors[key] = without_self(found) if a == b else found
         return self._neighbors[key]
 
-    def one_to_one(self) -> tuple[Tensor, Tensor]:
-        """Points of the sample's pairs such that no row stands twice: the first of each."""
+    def one_to_one_rows(self) -> Int[Tensor, "q 2"]:
+        """The sample's pairs such that no row stands twice: the first of each."""
         assert self.pair is not None
-        rows = first_pairs(self.embeddings.pairing(*self.pair))
+        return first_pairs(self.embeddings.pairing(*self.pair))
+
+    def one_to_one(self) -> tuple[Tensor, Tensor]:
+        """Points of `one_to_one_rows`."""
+        assert self.pair is not None
+        rows = self.one_to_one_rows()
         return self.embeddings[self.pair[0]][rows[:, 0]], self.embeddings[self.pair[1]][rows[:, 1]]
 
 
@@ -154,7 +167,7 @@ def leaf_labels(embeddings: Embeddings, modality: str) -> Tensor | None:
     return torch.tensor([number[path] if path else -1 for path in paths])
 
 
-def _without_self(found: Neighbors) -> Neighbors:
+def without_self(found: Neighbors) -> Neighbors:
     """Lists without the row itself, or without the last where it isn't in its own list (among more
     than K equal points)."""
     rows = torch.arange(len(found.index))[:, None]

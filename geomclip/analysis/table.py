@@ -5,13 +5,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from geomclip.analysis.axes import spectrum
+from geomclip.analysis.collapse import neural_collapse
+from geomclip.analysis.comparison import compare_spaces
+from geomclip.analysis.distortion import tree_distortion
 from geomclip.analysis.entailment import cones
 from geomclip.analysis.gap import modality_gap
 from geomclip.analysis.hubs import hubness
+from geomclip.analysis.operating import threshold_consistency
 from geomclip.analysis.recalls import retrieval
 from geomclip.analysis.result import Result
 from geomclip.analysis.roots import root_distances
 from geomclip.analysis.space import Space
+from geomclip.analysis.steps import analogies
+from geomclip.analysis.treelike import delta_hyperbolicity
 from geomclip.analysis.uniformity import alignment
 from geomclip.embeddings import Embeddings
 from geomclip.errors import RequestError
@@ -27,6 +33,8 @@ class Analysis:
     title: str
     about: str
     run: Callable[[Space], Result]
+    of_two: bool = False
+    """Whether it is about a space and its reference, and passed over where there is none."""
 
 
 ANALYSES: dict[str, Analysis] = {
@@ -71,6 +79,43 @@ ANALYSES: dict[str, Analysis] = {
         "Points that are near to too many others answer every question; others are never found.",
         hubness,
     ),
+    "delta": Analysis(
+        "Distance from a tree",
+        "How far distances are from those of any tree at all; the nearer to 0, the better a "
+        "hyperbolic space could hold the points.",
+        delta_hyperbolicity,
+    ),
+    "distortion": Analysis(
+        "Distances against the label tree",
+        "Whether distances in the space are those in the tree of the labels, and whether a node's "
+        "nearest points are its neighbours there.",
+        tree_distortion,
+    ),
+    "collapse": Analysis(
+        "Neural collapse",
+        "Whether every class has shrunk to a point, these lie at the corners of a simplex, and the "
+        "texts lie where the classes do. Training on classes drives all four to 0.",
+        neural_collapse,
+    ),
+    "thresholds": Analysis(
+        "One threshold for all classes",
+        "Whether one distance tells every class from the others equally well, as who sets a single "
+        "threshold hopes.",
+        threshold_consistency,
+    ),
+    "analogies": Analysis(
+        "Analogies",
+        "Whether a relation is the same step wherever it is taken. Without other relations: "
+        "whether the way from a text to its picture is.",
+        analogies,
+    ),
+    "comparison": Analysis(
+        "Against the first space",
+        "Whether one space is the other but for a rotation, learned from one modality and tested "
+        "on the other too, and whether the same points are neighbours.",
+        compare_spaces,
+        of_two=True,
+    ),
 }
 
 
@@ -102,7 +147,8 @@ def analyze(
     only: Sequence[str] = (),
     progress: Callable[[str], None] = lambda name: None,
 ) -> Report:
-    """Every analysis, or those named, over shared neighbours.
+    """Every analysis, or those named, over shared neighbours; those of two spaces where the space
+    has a reference, or they are named.
 
     Args:
         progress: called with the title of each before it begins.
@@ -115,7 +161,8 @@ def analyze(
             raise RequestError(f'there is no analysis "{name}"', f"One of {', '.join(ANALYSES)}.")
     space = Space.of(source)
     results, left_out = {}, {}
-    for name in only or ANALYSES:
+    all_of_them = [n for n, a in ANALYSES.items() if space.reference or not a.of_two]
+    for name in only or all_of_them:
         progress(ANALYSES[name].title)
         try:
             results[name] = ANALYSES[name].run(space)

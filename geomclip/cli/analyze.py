@@ -14,15 +14,18 @@ from geomclip.cli.source import SourceOptions, open_embeddings, with_data
 from geomclip.errors import RequestError
 
 if TYPE_CHECKING:
+    from geomclip.analysis.space import Space
     from geomclip.analysis.table import Report
+    from geomclip.hierarchy import Hierarchy
 
 JSON, HTML = "analysis.json", "analysis.html"
 
 
 @dataclass(frozen=True)
 class AnalyzeOptions:
-    """Root distances, modality gap, alignment, retrieval, cones, spectrum and hubs of one space or
-    of several side by side, each number with its standard error."""
+    """Root distances, modality gap, alignment, retrieval, cones, spectrum, hubs, tree-likeness,
+    distortion, neural collapse, thresholds and analogies of one space or of several side by side,
+    the others compared with the first; each number with its standard error."""
 
     sources: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE ...")]
     """Embeddings (.safetensors, .npz, .npy, .parquet, .csv), run folders, checkpoints."""
@@ -34,6 +37,12 @@ class AnalyzeOptions:
     the mean), the origin, the midpoint of the embeddings, or the text ""."""
     min_radius: float = 0.1
     """K of the entailment cones."""
+    tree: str = ""
+    """The tree that distances are compared with: a csv of child and parent, nouns, mammals, emoji
+    or a synset; that of the label paths when empty."""
+    analogies: Path | None = None
+    """A csv of the columns relation, a, b, which name rows by id, text or label; by default the way
+    from a text to its picture."""
     max_points: int = 50_000
     """Points of a modality that are compared with all others; a random sample where there are
     more."""
@@ -54,10 +63,16 @@ def run(argv: list[str]) -> int:
         raise RequestError(f"--max-points is {options.max_points}", "Give 2 or more.")
     if not 0 <= options.min_radius < float("inf"):
         raise RequestError(f"--min-radius is {options.min_radius:g}", "Give 0 or more.")
+    tree, relations = read_references(options)
     output = Output(options.common)
     reports = {}
+    reference: Space | None = None
     for name, source in zip(short_names(options.sources), options.sources, strict=True):
-        reports[name] = analyse(source, options, output, argv)
+        space = open_space(source, options, output, argv)
+        space.tree, space.analogies, space.reference = tree, relations, reference
+        reports[name] = analyse(space, source, options, output)
+        if reference is None and len(options.sources) > 1:
+            reference = space
     first = options.sources[0]
     folder = options.out or (first if first.is_dir() else first.parent)
     values = {name: report.to_dict() for name, report in reports.items()}
@@ -72,19 +87,42 @@ def run(argv: list[str]) -> int:
     return 0
 
 
-def analyse(source: Path, options: AnalyzeOptions, output: Output, argv: list[str]) -> "Report":
-    """The report on one SOURCE."""
-    embeddings = open_embeddings(source, with_data(options.source, argv), output, argv)
-    from geomclip.analysis import Space, analyze
+def read_references(
+    options: AnalyzeOptions,
+) -> "tuple[Hierarchy | None, dict[str, list[tuple[str, str]]] | None]":
+    """What --tree and --analogies name. Raises RequestError for a tree that is none."""
+    from geomclip.data.read_relations import read_relations
+    from geomclip.hierarchy import Hierarchy
 
-    space = Space(
+    tree = Hierarchy.read(options.tree) if options.tree else None
+    if tree is not None:
+        tree.require_tree("--tree")
+    return tree, read_relations(options.analogies) if options.analogies else None
+
+
+def open_space(source: Path, options: AnalyzeOptions, output: Output, argv: list[str]) -> "Space":
+    """The space of one SOURCE."""
+    embeddings = open_embeddings(source, with_data(options.source, argv), output, argv)
+    from geomclip.analysis import Space
+
+    return Space(
         embeddings,
         limit=options.max_points,
         min_radius=options.min_radius,
         root=options.root,
         seed=options.seed,
     )
+
+
+def analyse(space: "Space", source: Path, options: AnalyzeOptions, output: Output) -> "Report":
+    """The report on one SOURCE; of the first of several without what is about two."""
+    from geomclip.analysis import ANALYSES, Report, analyze
+
     only = comma_list(options.only, "--only") if options.only else []
+    if space.reference is None and len(options.sources) > 1 and only:
+        only = [name for name in only if not (name in ANALYSES and ANALYSES[name].of_two)]
+        if not only:
+            return Report(space.everything.to_dict(), {}, {})
     with counting(output, f"analysing {source}"):
         return analyze(space, only, lambda title: output.note(f"{source}: {title.lower()}"))
 

@@ -59,7 +59,10 @@ def test_neighbours_are_computed_once_and_results_can_be_shown(monkeypatch):
     original = module.nearest
     monkeypatch.setattr(module, "nearest", lambda *a: calls.append(1) or original(*a))
     report = analyze(two_clouds(build_geometry("meru", 8).double(), 0.1, n=60))
-    assert set(report.results) == set(ANALYSES) and len(calls) == 4
+    # These need labels, or another space.
+    others = {"distortion", "collapse", "thresholds"}
+    assert set(report.left_out) == others and len(calls) == 4
+    assert set(report.results) == set(ANALYSES) - others - {"comparison"}
     for result in report.results.values():
         assert result.figure().data
         assert "var(--" not in str(result.figure().to_dict())

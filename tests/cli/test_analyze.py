@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -45,7 +46,10 @@ def test_two_spaces_side_by_side(files, tmp_path, capsys):
     assert json.loads((tmp_path / "analysis.json").read_text()) == said
     clip, meru = said["clip.safetensors"], said["meru.safetensors"]
     assert set(meru["results"]) == set(ANALYSES)
-    assert set(ANALYSES) - set(clip["results"]) == {"cones"} == set(clip["left_out"])
+    # The second is compared with the first.
+    assert set(ANALYSES) - set(clip["results"]) == {"cones", "comparison"}
+    assert set(clip["left_out"]) == {"cones"}
+    assert "Against " in meru["results"]["comparison"]["notes"][0]
     for report in (clip, meru):
         for result in report["results"].values():
             for row in result["rows"].values():
@@ -81,7 +85,7 @@ def test_a_sample_says_that_it_is_one(files, tmp_path):
     results = json.loads((tmp_path / "analysis.json").read_text())["meru.safetensors"]["results"]
     sentence = "A random sample of 40 of 60 image and 40 of 60 text points."
     for name, result in results.items():
-        linear = name in ("roots", "cones")  # these take every point
+        linear = name in ("roots", "cones", "distortion")  # these take every point
         assert (sentence in result["notes"]) != linear
     assert results["retrieval"]["rows"]["image_text.partner.r1"]["n"] == 40
     assert results["roots"]["rows"]["median.image"]["n"] == 60
@@ -99,6 +103,15 @@ def test_a_sample_says_that_it_is_one(files, tmp_path):
         (["nan.npz", "--geometry", "euclip"], "1 of 9 points"),
         (["same.npz", "--geometry", "euclip"], "all 9 points of image are the same"),
         (["two.npz", "--geometry", "euclip"], "image has 9 points, text has 8"),
+        (["x.npz", "--geometry", "euclip", "--only", "comparison"], "needs another space"),
+        (["a.npz", "b.npz", "--only", "comparison"], "have 0 image ids in common, of 9 and 9"),
+        (["miss.npz", "--geometry", "euclip"], "8 label paths for 9 points of image"),
+        (["x.npz", "--geometry", "euclip", "--only", "collapse"], "needs two classes"),
+        (["a.npz", "--tree", "cycle.csv"], 'a cycle of parents: "p" -> "q" -> "p"'),
+        (["a.npz", "--tree", "two.csv"], "--tree needs one root; there are 2"),
+        (["a.npz", "--tree", "one.csv", "--only", "distortion"], "fewer than three nodes of one"),
+        (["a.npz", "--analogies", "one.csv"], "one.csv has no column relation and no column a"),
+        (["a.npz", "--analogies", "r.csv", "--only", "analogies"], 'no row has the name "nobody"'),
         ([], "there is no SOURCE"),
         (["x.npz", "--max-points", "1"], "--max-points is 1"),
     ],
@@ -112,6 +125,16 @@ def test_bad_input_is_one_clear_line(argv, message, tmp_path, monkeypatch, capsy
     np.savez("nan.npz", image=nan)
     np.savez("same.npz", image=np.ones((9, 4), dtype=np.float32))
     np.savez("two.npz", image=x, text=x[:8])
+    for name in "ab":
+        ids = [f"{name}{i}" for i in range(9)]
+        Embeddings({"image": torch.from_numpy(x)}, build_geometry("euclip", 4), ids=ids).write(
+            tmp_path / f"{name}.npz"
+        )
+    np.savez("miss.npz", image=x, labels=np.array(list("aabbccdd")))
+    Path("cycle.csv").write_text("child,parent\np,q\nq,p\n")
+    Path("two.csv").write_text("child,parent\np,q\nr,s\n")
+    Path("one.csv").write_text("child,parent\np,q\nr,q\n")
+    Path("r.csv").write_text("relation,a,b\nis,a0,a1\nis,a2,a3\nis,a4,nobody\n")
     only = [] if "--only" in argv else ["--only", "roots"]
     assert main(["analyze", *argv, *only]) == 2
     first, second = capsys.readouterr().err.splitlines()[-2:]
