@@ -12,6 +12,7 @@ from geomclip.evaluate.knn import NearestNeighbours, knn
 from geomclip.evaluate.label_tree import TreeEvaluation, evaluate_label_tree, evaluate_tree
 from geomclip.evaluate.pixels import nearest_pictures
 from geomclip.evaluate.probe import Labelled, LinearProbe, linear_probe
+from geomclip.evaluate.reconstruction import Reconstruction, reconstruct
 from geomclip.evaluate.result import Evaluation, Metric, Reference, SplitEvaluation
 from geomclip.evaluate.retrieval import Retrieved, rank_of_best, retrieve
 from geomclip.evaluate.suite import evaluate, pixel_reference, training_split
@@ -28,6 +29,7 @@ __all__ = [
     "LinearProbe",
     "Metric",
     "NearestNeighbours",
+    "Reconstruction",
     "Reference",
     "Retrieved",
     "SplitEvaluation",
@@ -56,6 +58,7 @@ __all__ = [
     "pixel_reference",
     "rank_of_best",
     "read_hierarcaps",
+    "reconstruct",
     "retrieve",
     "roc_auc",
     "root_tau",

@@ -23,6 +23,7 @@ from geomclip.losses.info_nce import info_nce, info_nce_from_logits
 from geomclip.losses.one_way import one_way_info_nce
 from geomclip.losses.order import order_energy, pairwise_order_energy
 from geomclip.losses.pmrl import PrincipalLosses, pmrl_losses
+from geomclip.losses.ranking import ranking_loss
 from geomclip.losses.sharded import sharded_info_nce, sharded_sigmoid_loss
 from geomclip.losses.sigmoid import initial_bias, sigmoid_loss, sigmoid_loss_from_logits
 from geomclip.losses.supcon import lonely_anchors, positive_counts, supcon_loss
@@ -57,6 +58,7 @@ __all__ = [
     "pairwise_order_energy",
     "pmrl_losses",
     "positive_counts",
+    "ranking_loss",
     "sharded_info_nce",
     "sharded_sigmoid_loss",
     "sigmoid_loss",

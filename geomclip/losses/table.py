@@ -25,6 +25,7 @@ from geomclip.losses.individual import IndividualTemperatures
 from geomclip.losses.info_nce import info_nce
 from geomclip.losses.order import order_energy
 from geomclip.losses.pmrl import pmrl_losses
+from geomclip.losses.ranking import ranking_loss
 from geomclip.losses.sigmoid import initial_bias, sigmoid_loss
 from geomclip.losses.state import LossState
 from geomclip.losses.supcon import supcon_loss
@@ -274,6 +275,7 @@ LOSSES: Mapping[str, Loss] = {
     ),
     "edges": Loss(edge_loss, "edges"),
     "order": Loss(order_energy, "order"),
+    "ranking": Loss(ranking_loss, "ranking"),
     "chains": Loss(chain_entailment_loss, "chains", ("nodes", "chains"), cones=True, term=_chains),
     "hycoclip": Loss(
         hycoclip_losses, "hycoclip", ("boxes",), cones=True, contrastive=True, term=_hycoclip

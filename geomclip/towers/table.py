@@ -3,6 +3,7 @@
 import geoopt
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from manifolds import Sphere
 from manifolds.base import Manifold
@@ -23,6 +24,8 @@ class PointTable(nn.Module):
         n: number of points.
         manifold: where they lie.
         dim: d, the number of their coordinates.
+        sparse: give the weight a sparse gradient, of the rows that were asked for; a step of
+            `manifolds.optim.RiemannianAdam` then costs what these cost, however large the table.
         init_std: the first points are a wrapped normal round the root with this standard deviation
             in every direction, geodesic length. None takes 0.01, and on a sphere all of it evenly.
 
@@ -34,7 +37,13 @@ class PointTable(nn.Module):
     """Tells a `ContrastiveModel` that what comes out are points already."""
 
     def __init__(
-        self, n: int, manifold: Manifold, dim: int, *, init_std: float | None = None
+        self,
+        n: int,
+        manifold: Manifold,
+        dim: int,
+        *,
+        init_std: float | None = None,
+        sparse: bool = False,
     ) -> None:
         super().__init__()
         if n < 1 or dim < 1 or not (init_std is None or init_std > 0):
@@ -46,6 +55,7 @@ class PointTable(nn.Module):
             start = manifold.random(n, dim)
         else:
             start = manifold.random_normal(n, dim, std=0.01 if init_std is None else init_std)
+        self.sparse = sparse
         self.weight = geoopt.ManifoldParameter(start, manifold=manifold)
 
     @property
@@ -54,7 +64,7 @@ class PointTable(nn.Module):
         return self.weight.manifold
 
     def forward(self, rows: Int[Tensor, "n"]) -> Float[Tensor, "n d"]:
-        return self.weight[rows]
+        return F.embedding(rows, self.weight, sparse=True) if self.sparse else self.weight[rows]
 
     def extra_repr(self) -> str:
         """For print(table)."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from manifolds.curvature import CurvedManifold
 from manifolds.optim.groups import param_groups
 from manifolds.optim.moves import Stored, cap_, decay_, hold, release_, slope, stored
+from manifolds.optim.rows import Rows, taken
 
 # torch wraps the step of a class once one of its instances exists; calling that from a subclass
 # would run the step hooks twice.
@@ -54,6 +55,11 @@ class RiemannianAdam(geoopt.optim.RiemannianAdam):
        bounds. Points on those manifolds keep length and direction of their logmap0, points of a
        sphere their direction from its centre, and the gradient of log_c is the one along this move.
     4. Points beyond the radius cap move in to it, and are counted in `last_report`.
+
+    A table of points whose gradient is sparse (`nn.functional.embedding(..., sparse=True)`) has the
+    rows of that gradient stepped, decayed and capped alone, with momentum and second moment as of
+    the last step that had them; the count of steps is the table's. With gradients for all rows that
+    is the dense step. Curvatures move all points, as above.
 
     Sources: Becigneul & Ganea (arXiv 1810.00760), Loshchilov & Hutter (arXiv 1711.05101).
 
@@ -139,7 +145,7 @@ class RiemannianAdam(geoopt.optim.RiemannianAdam):
             closure: computes the loss and its gradients, and returns it.
 
         Raises:
-            RuntimeError: a gradient is sparse.
+            RuntimeError: the gradient of an ordinary parameter is sparse.
         """
         loss = None
         if closure is not None:
@@ -150,19 +156,27 @@ class RiemannianAdam(geoopt.optim.RiemannianAdam):
         return loss
 
     def _step(self) -> None:
-        if any(p.grad.is_sparse for p, _ in _learned(self.param_groups)):
+        if any(
+            p.grad.is_sparse and not isinstance(p, ManifoldTensor)
+            for p, _ in _learned(self.param_groups)
+        ):
             raise RuntimeError(
-                "RiemannianAdam: a gradient is sparse; use geoopt.optim.SparseRiemannianAdam, or "
-                "nn.Embedding(sparse=False)"
+                "RiemannianAdam: the gradient of an ordinary parameter is sparse; only points may "
+                "have one: use nn.Embedding(sparse=False)"
             )
         ordinary, points, curvature = self._sorted()
         slopes = self._slopes(points, curvature)
         for p, factor in _decays(ordinary):
             p.mul_(factor)
-        self._adam(ordinary + points)
-        for p, factor in _decays(points):
+        parts, moving = self._taken(points)
+        self._adam(ordinary + moving)
+        for p, factor in _decays(moving):
             for entry in self._stored([p]):
                 decay_(entry, factor)
+        # A step of c changes every radius: then all points are looked at, after it.
+        capped = 0 if slopes else self._cap(moving)
+        for part in parts:
+            part.put_back(self.state)
 
         # Points without a gradient in this step follow c too.
         held = [
@@ -183,12 +197,8 @@ class RiemannianAdam(geoopt.optim.RiemannianAdam):
         for record in held:
             release_(record)
 
-        capped = sum(
-            cap_(entry, group["max_radius"])
-            for group in points
-            if group["max_radius"] is not None
-            for entry in self._stored(group["params"])
-        )
+        if slopes:
+            capped = self._cap(points)
         self.capped_total += capped
         self.last_report = StepReport(capped, bounds)
 
@@ -205,11 +215,35 @@ class RiemannianAdam(geoopt.optim.RiemannianAdam):
             curvature.append({**group, "params": [p for p in off if id(p) in log_c]})
         return ordinary, points, curvature
 
+    def _taken(self, points: Groups) -> tuple[list[Rows], Groups]:
+        """The rows of sparse gradients, and the groups with these in place of their tables."""
+        parts: list[Rows] = []
+
+        def moving(p: ManifoldTensor) -> ManifoldTensor:
+            if p.grad is None or not p.grad.is_sparse:
+                return p
+            parts.append(taken(p))
+            parts[-1].take_state(self.state)
+            return parts[-1].part
+
+        groups = [{**group, "params": [moving(p) for p in group["params"]]} for group in points]
+        return parts, groups
+
+    def _cap(self, points: Groups) -> int:
+        """Move points beyond their group's max_radius in to it; returns how many."""
+        return sum(
+            cap_(entry, group["max_radius"])
+            for group in points
+            if group["max_radius"] is not None
+            for entry in self._stored(group["params"])
+        )
+
     def _slopes(self, points: Groups, curvature: Groups) -> dict[Tensor, Tensor]:
         """The gradients of curvatures along their step, in which points follow (`moves.slope`)."""
         slopes = {p: p.grad.clone() for p, _ in _learned(curvature)}
-        for p, _ in _learned(points):
-            gradients = stored(p.manifold, p.grad, None)
+        for p, _ in _learned(points) if slopes else ():
+            whole = p.grad.to_dense() if p.grad.is_sparse else p.grad
+            gradients = stored(p.manifold, whole, None)
             for entry, gradient in zip(self._stored([p]), gradients, strict=True):
                 log_c = _log_c(entry)
                 if log_c in slopes:

@@ -1,5 +1,6 @@
 """Steps of one optimizer for points, curvatures and ordinary parameters."""
 
+import copy
 import math
 
 import geoopt
@@ -8,6 +9,7 @@ import torch
 from optim_model import Model, run, target_for
 from spaces import SPACES, make
 from torch import nn
+from torch.nn import functional as F
 from torch.testing import assert_close
 
 from manifolds import Lorentz
@@ -108,12 +110,52 @@ def test_step_hooks_run_once_beside_geoopts_own():
     assert seen == ["post"]
 
 
-def test_a_sparse_gradient_is_refused_before_anything_moves():
-    m = Lorentz(learnable=True)
-    embedding = nn.Embedding(4, 2, sparse=True)
-    embedding.weight = geoopt.ManifoldParameter(torch.ones(4, 2), manifold=m)
-    optimizer = RiemannianAdam([embedding.weight, m.log_c], weight_decay=0.1)
-    m.dist0(embedding(torch.tensor([1]))).sum().backward()
-    with pytest.raises(RuntimeError, match="SparseRiemannianAdam"):
+@pytest.mark.parametrize(("name", "learnable"), [("euclidean", False), ("product", True)])
+def test_a_sparse_gradient_steps_its_rows_as_a_dense_one_does(name, learnable):
+    torch.manual_seed(0)
+    m = make(name, learnable=learnable)
+    start, target = m.random_normal(2, 6, 4, std=0.5).detach()
+    ends = []
+    for sparse in (False, True):
+        model = copy.deepcopy(nn.ModuleList([m]))
+        points = geoopt.ManifoldParameter(start.clone(), manifold=model[0])
+        curvatures = [p for p in model.parameters() if p.requires_grad]
+        options = {"lr": 0.1, "weight_decay": 0.1, "max_radius": 0.8, "amsgrad": True}
+        optimizer = RiemannianAdam([points, *curvatures], **options)
+        for _ in range(3):
+            optimizer.zero_grad()
+            rows = F.embedding(torch.tensor([5, 0, 1, 3, 2, 4]), points, sparse=sparse)
+            model[0].dist2(rows, target).sum().backward()
+            assert points.grad.is_sparse is sparse
+            optimizer.step()
+        ends.append((points.detach(), optimizer.state[points], optimizer.capped_total, curvatures))
+        assert set(optimizer.state) == {points, *curvatures}
+    assert_close(*ends, rtol=1e-6, atol=1e-7)
+    assert name == "euclidean" or ends[0][2] > 0
+
+
+def test_rows_that_a_sparse_gradient_lacks_stay_with_their_momentum():
+    m = Lorentz()
+    start = m.random_normal(4, 3).detach()
+    points = geoopt.ManifoldParameter(start.clone(), manifold=m)
+    optimizer = RiemannianAdam([points], lr=0.1, weight_decay=0.1, max_radius=0.01)
+    for rows in ([0, 1], [2, 2]):
+        optimizer.zero_grad()
+        m.dist0(F.embedding(torch.tensor(rows), points, sparse=True)).sum().backward()
         optimizer.step()
-    assert torch.equal(embedding.weight, torch.ones(4, 2)) and m.c.item() == 1
+        kept = optimizer.state[points]["exp_avg"].clone()
+    assert torch.equal(points[3], start[3]) and (points[:3] != start[:3]).all()
+    assert optimizer.last_report.capped == 1 and optimizer.capped_total == 3
+    assert kept[:3].norm(dim=-1).min() > 0 and not kept[3].any()
+    assert optimizer.state[points]["step"] == 2
+
+
+def test_a_sparse_gradient_of_an_ordinary_parameter_is_refused_before_anything_moves():
+    m = Lorentz(learnable=True)
+    points = geoopt.ManifoldParameter(torch.ones(4, 2), manifold=m)
+    embedding = nn.Embedding(4, 2, sparse=True)
+    optimizer = RiemannianAdam([points, m.log_c, embedding.weight], weight_decay=0.1)
+    (m.dist0(points).sum() + embedding(torch.tensor([1])).sum()).backward()
+    with pytest.raises(RuntimeError, match="an ordinary parameter is sparse"):
+        optimizer.step()
+    assert torch.equal(points, torch.ones(4, 2)) and m.c.item() == 1

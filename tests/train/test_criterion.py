@@ -36,7 +36,7 @@ def test_the_configuration_offers_what_the_trainer_can_feed() -> None:
     fed = {"features", "ids", "labels", "nodes", "chains", "boxes", "third modality"}
     assert all(set(row.needs) <= fed for row in LOSSES.values())
     # These are of the edges of a hierarchy alone, which the trainer has no batches of.
-    assert {name for name, row in LOSSES.items() if not row.term} == {"edges", "order"}
+    assert {name for name, row in LOSSES.items() if not row.term} == {"edges", "order", "ranking"}
 
 
 @pytest.mark.parametrize(
