@@ -1,8 +1,8 @@
 """Embeddings of a data set under a model: `geomclip.embed(model, data)`.
 
 A picture is a row of "image"; every distinct text is one row of "text", paired with all pictures
-that have it; every node of the label tree is one row of "label". Texts are encoded as they stand,
-without prompt templates.
+that have it; every node of the label tree is one row of "label". Texts are encoded as they stand
+unless prompt templates are given.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -43,6 +43,7 @@ def embed(
     skip_bad: bool = False,
     batch_size: int = 256,
     levels: Sequence[str] = (),
+    templates: tuple[str, ...] = ("{}",),
     source: str = "",
     progress: Callable[[int], None] = lambda count: None,
 ) -> Embeddings:
@@ -53,6 +54,7 @@ def embed(
         captions: "all" texts of a record, or the "first"; by default the first of emoji, whose
             others are keywords, and all of other data.
         skip_bad: leave out records that can't be used, instead of stopping at the first.
+        templates: prompts with one "{}" that the points of texts and labels are prototypes of.
         progress: called with the number of pictures so far.
 
     Raises:
@@ -71,7 +73,7 @@ def embed(
     blocks = list(encode(model, data, skip_bad=skip_bad, batch_size=batch_size, progress=progress))
     return join(
         model, blocks, captions=captions or "all", batch_size=batch_size, levels=levels,
-        source=source,
+        templates=templates, source=source,
     )  # fmt: skip
 
 
@@ -116,6 +118,7 @@ def join(
     captions: Captions,
     batch_size: int = 256,
     levels: Sequence[str] = (),
+    templates: tuple[str, ...] = ("{}",),
     source: str = "",
 ) -> Embeddings:
     """The embeddings of encoded pictures: their texts and labels are encoded here.
@@ -134,7 +137,9 @@ def join(
                 pairs[i, rows.setdefault(text, len(rows))] = None
     paths = [path for block in blocks for path in block.paths]
     nodes = list(dict.fromkeys(p[: k + 1] for p in paths for k in range(len(p))))
-    encoded = text_points(model, [*rows, *(node[-1] for node in nodes), ""], batch_size=batch_size)
+    wanted = [*rows, *(node[-1] for node in nodes)]
+    encoded = text_points(model, wanted, templates, batch_size)
+    empty = text_points(model, [""], batch_size=batch_size).points[0]
     points = {"image": torch.cat([block.image for block in blocks])}
     if rows:
         points["text"] = encoded.of(list(rows)).cpu()
@@ -149,7 +154,7 @@ def join(
         paths=by_modality,
         ids={"image": ids},
         pairs=torch.tensor(list(pairs), dtype=torch.long) if rows else None,
-        empty=encoded.of([""])[0].cpu(),
+        empty=empty.cpu(),
         levels=levels if len(levels) == depth else [f"level {i + 1}" for i in range(depth)],
         source=source,
     )

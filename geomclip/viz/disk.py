@@ -22,9 +22,12 @@ from geomclip.results import Variant
 from geomclip.viz import explorer, sheet, style
 from geomclip.viz.explorer import Picture, Samples
 from geomclip.viz.reduce import Reduction, reduce
+from geomclip.viz.ways import Plan, Ways, plan_ways, walk
 
 # Samples of a page, if not told otherwise.
 MOST = 20_000
+# Characters of a caption or label that a page carries.
+LONGEST = 1000
 
 
 class Sample(NamedTuple):
@@ -44,6 +47,7 @@ class Disk:
     title: str
     notes: list[str] = field(default_factory=list)
     min_radius: float = 0.1
+    ways: dict[str, Ways] = field(default_factory=dict)
 
     def html(self) -> str:
         """The page."""
@@ -68,6 +72,8 @@ class Disk:
     def save(self, path: str | Path) -> None:
         """Write the page, whole or not at all. Raises GeomclipError when it can't be written."""
         explorer.write_page(Path(path), self.html())
+        if self.samples.sheet is not None:
+            sheet.drop_others(Path(path), self.samples.sheet["source"])
 
     def to_dict(self) -> dict[str, Any]:
         """What was drawn, without the points."""
@@ -124,9 +130,10 @@ def disk(
     if len(names) != len(rooted):
         raise RequestError(f"{len(names)} names for {len(rooted)} spaces", "Give one each.")
     rows = [keys(space) for space in rooted]
-    shared = [key for key in rows[0] if all(key in other for other in rows[1:])]
+    twice = repeated(rooted[0])
+    shared = [k for k in rows[0] if k not in twice and all(k in other for other in rows[1:])]
     notes = []
-    if (most := max(map(len, rows))) > len(shared):
+    if (most := max(map(len, rows)) - len(twice)) > len(shared):
         notes.append(
             f"{style.count(len(shared))} of up to {style.count(most)} samples are in every space; "
             "the others are left out."
@@ -138,14 +145,57 @@ def disk(
         )
     parents = tree(rooted[0], shown)
     samples = describe(rooted[0], shown, parents, thumbs or {}, page)
-    pictures, reductions = [], {}
+    long = sum(
+        len(str(key.name[-1] if key.modality == LABEL else key.name)) > LONGEST for key in shown
+    )
+    if long:
+        notes.append(
+            f"{style.count(long)} captions or labels are longer than {style.count(LONGEST)} "
+            "characters and are cut."
+        )
+    plan = _plan(rooted, shown, seed)
+    if plan.note:
+        notes.append(plan.note)
+    pictures, reductions, ways = [], {}, {}
     for name, space, places in zip(names, rooted, rows, strict=True):
         x = gather(space, [places[key] for key in shown])
         found = reduce(space.geometry, x, method, radial=radial, seed=seed)
         reductions[name] = found
-        pictures.append(draw(name, space, x, found, parents, min_radius))
+        try:
+            ways[name] = walk(space.geometry, x, samples.captions, plan)
+        except ValueError as error:
+            notes.append(f"{name} has no ways to the root: {error}")
+        steps = ways[name].steps() if name in ways else {}
+        pictures.append(draw(name, space, x, found, parents, min_radius, steps))
     title = title or f"{style.words(names)}: the space to look around in"
-    return Disk(samples, pictures, reductions, title, notes, min_radius)
+    return Disk(samples, pictures, reductions, title, notes, min_radius, ways)
+
+
+def _plan(spaces: Sequence[Embeddings], shown: list[Sample], seed: int) -> Plan:
+    """Ways start at the first modality and meet labels and texts."""
+    rows: dict[str, list[int]] = {}
+    for i, key in enumerate(shown):
+        rows.setdefault(key.modality, []).append(i)
+    starts = rows.get(spaces[0].modalities[0], [])
+    texts = rows.get("text", []) if spaces[0].modalities[0] != "text" else []
+    dim = max(space.dim for space in spaces)
+    return plan_ways(starts, rows.get(LABEL, []), texts, dim, seed)
+
+
+def repeated(space: Embeddings) -> set[Sample]:
+    """Leaves of the label tree that are texts as well, and would be drawn twice: a class folder
+    whose name is the caption, the name of an emoji."""
+    if LABEL not in space.points or not space.texts:
+        return set()
+    paths = space.label_paths(LABEL) or []
+    inner = {path[:-1] for path in paths}
+    texts = {text.casefold() for text in space.texts}
+    return {Sample(LABEL, p) for p in paths if p not in inner and p[-1].casefold() in texts}
+
+
+def cut(text: str) -> str:
+    """What a page carries of a text."""
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
 def keys(space: Embeddings) -> dict[Sample, tuple[str, int]]:
@@ -249,12 +299,12 @@ def describe(
     for key in shown:
         modality, row = where[key]
         known = space.label_paths(modality)
-        paths.append(list(known[row]) if known else [])
-        captions.append(key.name[-1] if modality == LABEL else str(texts[modality][row]))
+        paths.append([cut(label) for label in known[row]] if known else [])
+        captions.append(cut(key.name[-1] if modality == LABEL else str(texts[modality][row])))
         level = len(key.name) - 1 if modality == LABEL else levels.index(modality)
         depths.append(level)
         name = " > ".join(key.name) if modality == LABEL else str(key.name)
-        ids.append(f"{modality}:{name}")
+        ids.append(f"{modality}:{name if len(name) <= LONGEST else f'{cut(name)} {row}'}")
     for k, key in enumerate(shown):
         # A picture's id says little; its text is what the reader knows it by.
         if key.modality == space.modalities[0] and parents[k] >= 0:
@@ -303,8 +353,10 @@ def draw(
     found: Reduction,
     parents: list[int],
     min_radius: float,
+    steps: dict[int, list[int]],
 ) -> Picture:
-    """One space as a picture: root distances and cone violations as the full space has them."""
+    """One space as a picture: root distances, cone violations and ways as the full space has
+    them."""
     g = space.geometry
     violation = None
     # Cones are drawn where the plane has those of the space: not for a product's flat picture.
@@ -327,5 +379,6 @@ def draw(
         radial=found.radial,
         cones=cones,
         violation=violation,
+        traversals=steps,
         note=found.sentence(),
     )

@@ -52,7 +52,7 @@ class Picture:
         cones: whether entailment cones are offered.
         violation: (n,) exterior angle minus half aperture at the sample's parent in the full space,
             radians, at least 0; NaN where there is no parent.
-        traversals: by sample, the samples met on the way to the root.
+        traversals: by sample, the samples met on the way to the root, in order; -1 for the root.
         note: what the reader must know about this picture (method, what it keeps).
 
     Raises:

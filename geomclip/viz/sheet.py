@@ -1,6 +1,7 @@
 """Small pictures on one sheet: a WebP image that a page carries, or that lies beside it."""
 
 import base64
+import hashlib
 import io
 import math
 from collections.abc import Iterable, Sequence
@@ -87,13 +88,24 @@ def inline(data: bytes, size: int, columns: int) -> dict[str, Any]:
 
 
 def beside(data: bytes, size: int, columns: int, page: Path) -> dict[str, Any]:
-    """Write a sheet to PAGE_files/pictures.webp; what the page is to know of it.
+    """Write a sheet to PAGE_files/pictures-DIGEST.webp; what the page is to know of it.
 
-    Raises OSError.
+    Its name tells its contents, so that an older page keeps its pictures until it is replaced.
+
+    Raises GeomclipError when it can't be written.
     """
-    from geomclip.train.files import write_bytes
+    from geomclip.train.files import disk_errors, write_bytes
 
     folder = page.with_name(f"{page.stem}_files")
-    folder.mkdir(parents=True, exist_ok=True)
-    write_bytes(folder / "pictures.webp", data)
-    return {"source": f"{folder.name}/pictures.webp", "size": size, "columns": columns}
+    name = f"pictures-{hashlib.sha256(data).hexdigest()[:12]}.webp"
+    with disk_errors(f"{folder / name} could not be written", "Choose another --out."):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_bytes(folder / name, data)
+    return {"source": f"{folder.name}/{name}", "size": size, "columns": columns}
+
+
+def drop_others(page: Path, source: str) -> None:
+    """Remove the sheets of earlier pages of this name, once the page has its own."""
+    for path in page.with_name(f"{page.stem}_files").glob("pictures*.webp"):
+        if f"{path.parent.name}/{path.name}" != source:
+            path.unlink(missing_ok=True)

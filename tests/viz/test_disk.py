@@ -12,10 +12,12 @@ import geomclip
 from geomclip.cli.main import main
 from geomclip.data.record import BadRecord, Record
 from geomclip.embeddings import Embeddings
-from geomclip.errors import RequestError
+from geomclip.errors import GeomclipError, RequestError
+from geomclip.traverse import traverse
 from geomclip.viz.disk import disk, keys, some
 from geomclip.viz.explorer import Picture, Samples
 from geomclip.viz.sheet import sheet, thumbnails
+from geomclip.viz.ways import plan_ways
 
 TEXTS = ["cat", "dog", "oak"]
 PATHS = [("animal", "feline"), ("animal", "canine"), ("plant", "tree")]
@@ -132,10 +134,61 @@ def test_many_pictures_lie_beside_the_page(tmp_path, monkeypatch):
     )
     made = disk(space(), thumbs=found, page=tmp_path / "d.html")
     made.save(tmp_path / "d.html")
-    assert made.samples.sheet["source"] == "d_files/pictures.webp"
-    with Image.open(tmp_path / "d_files" / "pictures.webp") as image:
+    source = made.samples.sheet["source"]
+    with Image.open(tmp_path / source) as image:
         assert image.size == (16, 8)
     assert "keep the two together" in (tmp_path / "d.html").read_text(encoding="utf-8")
+    other = disk(space(), thumbs={k: 255 - v for k, v in found.items()}, page=tmp_path / "d.html")
+    assert (tmp_path / source).exists()  # the page that is there still needs it
+    other.save(tmp_path / "d.html")
+    assert [p.name for p in (tmp_path / "d_files").iterdir()] == [
+        other.samples.sheet["source"].split("/")[1]
+    ]
+
+
+def test_ways_are_those_of_traverse_among_the_texts_that_are_shown():
+    one = space(seed=3)
+    made = disk(one)
+    captions, ids = made.samples.captions, made.samples.ids
+    texts = [i for i, name in enumerate(ids) if not name.startswith("image:")]
+    x = torch.cat([one["label"], one["text"]])
+    expected = traverse(one.geometry, one["image"], [*(p[-1] for p in NODES), *TEXTS], x)
+    assert len(texts) == 8 and made.ways["MERU"].statistics().pool == 8
+    for name, way in zip(one.ids["image"], expected, strict=True):
+        steps = made.pictures[0].traversals[ids.index(f"image:{name}")]
+        assert ["[ROOT]" if i < 0 else captions[i] for i in steps] == list(way.names)
+
+
+def test_too_many_ways_are_a_random_part_that_the_page_speaks_of():
+    plan = plan_ways(range(1000), range(1000, 1100), range(1100, 9000), dim=512, seed=1)
+    assert set(range(1000, 1100)) < set(plan.texts) and len(plan.texts) == 2000
+    assert len(plan.starts) == 1000 and "among 2,000 of 8,000 texts" in plan.note
+    fewer = plan_ways(range(10_000), range(0), range(10_000, 12_000), dim=512)
+    assert 50 * 2000 * 512 * len(fewer.starts) <= 1e11 and "of 10,000 pictures" in fewer.note
+    assert plan_ways(range(5), (), range(5, 9), 8).note == ""
+
+
+def test_a_leaf_that_is_a_text_is_drawn_once():
+    one = space()
+    paths = [(*PATHS[i], TEXTS[i]) for i in (0, 0, 1, 1, 2, 2)]
+    labels = [*NODES, *dict.fromkeys(paths)]
+    points = {**one.points, "label": torch.cat([one["label"], one["text"]])}
+    more = Embeddings(points, one.geometry, texts=TEXTS, ids=one.ids, pairs=one.pairs,
+                      paths={"image": paths, "label": labels})  # fmt: skip
+    made = disk(more)
+    assert len(made.samples.captions) == 14 and made.notes == []
+    cat = made.samples.ids.index("text:cat")
+    assert made.samples.captions[made.samples.parents[cat]] == "feline"
+
+
+def test_a_label_of_a_million_characters_is_cut_and_the_page_says_so():
+    one = space()
+    long = "\u202e" + "x" * 1_000_000
+    more = Embeddings(one.points, one.geometry, texts=[long, *TEXTS[1:]], pairs=one.pairs,
+                      paths=one.paths, ids=one.ids)  # fmt: skip
+    made = disk(more)
+    assert "1 captions or labels are longer than 1,000 characters" in made.notes[0]
+    assert max(map(len, made.samples.captions)) == 1000 and len(made.html()) < 200_000
 
 
 def test_the_command_writes_a_page_and_says_what_it_keeps(tmp_path, capsys):
@@ -168,6 +221,22 @@ def test_requests_that_cannot_be_met_say_why(tmp_path, capsys, monkeypatch, flag
     assert main(["viz", "a.safetensors", *flags]) == 2
     assert words in capsys.readouterr().err
     assert not (tmp_path / "disk.html").exists()
+
+
+def test_embeddings_that_cannot_be_drawn_leave_the_old_page_alone(tmp_path, capsys):
+    one, page = space(), tmp_path / "disk.html"
+    page.write_text("the old page")
+    np.savez(tmp_path / "nan.npz", image=np.full((6, 4), np.nan), text=np.ones((6, 4)))
+    np.savez(tmp_path / "two.npz", image=np.eye(2, 4))
+    for name, words in (("nan", "finite"), ("two", "three")):
+        argv = ["viz", str(tmp_path / f"{name}.npz"), "--geometry", "euclip", "--out", str(page)]
+        assert main(argv) == 2
+        assert words in capsys.readouterr().err and page.read_text() == "the old page"
+    with pytest.raises(GeomclipError, match="could not be written"):
+        disk(one).save(page / "below" / "disk.html")
+    one.write(tmp_path / "a.safetensors")
+    argv = ["viz", str(tmp_path / "a.safetensors"), "--out", str(page / "below" / "d.html")]
+    assert main(argv) == 1 and "could not be written" in capsys.readouterr().err
 
 
 def test_pictures_and_samples_refuse_what_does_not_fit():

@@ -29,8 +29,16 @@ geomclip.Atlas = class {
     this.illustrated = all.filter((i) => (this.thumbs[i] ?? -1) >= 0);
     const depth = (i) => this.data.depths?.[i] ?? 99;
     this.named = all.filter((i) => this.shapes[i]).sort((i, j) => depth(i) - depth(j)).slice(0, 400);
-    // Edges of the tree between texts; those that hang pictures on it are drawn for one text at a time.
-    this.branches = all.filter((i) => this.parents[i] >= 0 && this.shapes[i]).slice(0, 600);
+    // Edges of the tree between texts, level by level while they can be told apart; those that hang
+    // pictures on it are drawn for one text at a time.
+    const edges = all.filter((i) => this.parents[i] >= 0 && this.shapes[i]);
+    const levels = [...new Set(edges.map(depth))].sort((a, b) => a - b);
+    this.branches = [];
+    for (const level of levels) {
+      const more = edges.filter((i) => depth(i) === level);
+      if (this.branches.length + more.length > 300) break;
+      this.branches.push(...more);
+    }
     this.family = new Map();
     for (const i of all) {
       const parent = this.parents[i];

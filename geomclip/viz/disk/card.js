@@ -14,7 +14,7 @@ geomclip.Card = class {
     const { atlas } = this.explorer;
     const lines = [geomclip.make("strong", {}, atlas.name(i))];
     if (atlas.path(i).length) lines.push(geomclip.make("span", {}, atlas.path(i).join(" › ")));
-    lines.push(geomclip.make("span", {}, this.#measures(panel, i)));
+    lines.push(geomclip.make("span", {}, `${panel.spec.name}: ${this.#measures(panel, i).join(" · ")}`));
     this.tip.replaceChildren(...this.#picture(i, 56), geomclip.make("div", {}, ...lines));
     this.place();
   }
@@ -35,11 +35,29 @@ geomclip.Card = class {
 
   #measures(panel, i) {
     const { atlas } = this.explorer;
-    const parts = [`${panel.spec.name}: ${geomclip.short(panel.roots[i])} from the root (${panel.spec.unit})`];
+    const parts = [`${geomclip.short(panel.roots[i])} from the root, ${panel.spec.unit}`];
     if (panel.spec.cones) parts.push(`half aperture ${geomclip.short(panel.halfAperture(i, atlas.minRadius))} rad`);
     const beyond = panel.violation?.[i];
     if (Number.isFinite(beyond)) parts.push(beyond > 0 ? `${geomclip.short(beyond)} rad outside its parent's cone` : "inside its parent's cone");
-    return parts.join(" · ");
+    return parts;
+  }
+
+  // What one geometry says about sample i.
+  #space(panel, i, jump) {
+    const make = geomclip.make;
+    const { atlas } = this.explorer;
+    const body = [make("h4", {}, panel.spec.name), ...this.#measures(panel, i).map((text) => make("p", {}, text))];
+    if (panel.spec.cones) {
+      body.push(make("p", {}, `${panel.held.length.toLocaleString("en")} of ${(atlas.n - 1).toLocaleString("en")} `
+        + `samples in its cone at K = ${geomclip.short(atlas.minRadius)}, as drawn`));
+    }
+    const steps = panel.spec.traversals?.[i] ?? [];
+    if (steps.length) {
+      body.push(make("h5", {}, "Met on the way to the root"));
+      body.push(make("ol", { className: "way" },
+        ...steps.map((j) => make("li", {}, j < 0 ? make("em", {}, "the root") : jump(j)))));
+    }
+    return make("div", {}, ...body);
   }
 
   #picture(i, side) {
@@ -68,24 +86,15 @@ geomclip.Card = class {
       button.addEventListener("click", () => this.explorer.select(j));
       return button;
     };
-    const list = (title, indices, more = 0) => indices.length === 0 ? [] : [
+    const list = (title, indices) => indices.length === 0 ? [] : [
       make("h4", {}, title),
       make("ul", {}, ...indices.slice(0, 12).map((j) => make("li", {}, jump(j)))),
-      ...(indices.length + more > 12 ? [make("p", { className: "note" }, `and ${(indices.length + more - 12).toLocaleString("en")} more`)] : []),
+      ...(indices.length > 12 ? [make("p", { className: "note" }, `and ${(indices.length - 12).toLocaleString("en")} more`)] : []),
     ];
     const body = [make("h3", {}, atlas.data.captions[i].slice(0, 400)), ...this.#picture(i, 96)];
     if (atlas.path(i).length) body.push(make("p", { className: "note" }, atlas.path(i).join(" › ")));
-    body.push(make("ul", { className: "measures" }, ...panels.map((panel) => make("li", {}, this.#measures(panel, i)))));
     body.push(...list("Ancestors", atlas.ancestors(i)));
-    for (const panel of panels) {
-      const steps = panel.spec.traversals?.[i];
-      if (steps) body.push(...list(`${panel.spec.name}: texts on the way to the root`, steps));
-      if (panel.spec.cones) {
-        body.push(make("h4", {}, `${panel.spec.name}: in its cone, K = ${geomclip.short(atlas.minRadius)}`));
-        body.push(make("p", { className: "note" },
-          `${panel.held.length.toLocaleString("en")} of ${(atlas.n - 1).toLocaleString("en")} as drawn in two dimensions`));
-      }
-    }
+    body.push(make("div", { className: "spaces" }, ...panels.map((panel) => this.#space(panel, i, jump))));
     body.push(...list("Below it in the label tree", atlas.children(i)));
     card.replaceChildren(...body);
   }

@@ -63,6 +63,7 @@ geomclip.overlay = (() => {
   }
 
   function rings(panel) {
+    panel.plates = []; // where numbers stand, which no name may cover
     if (!panel.spec.radial) return; // distances to the root are kept by radial pictures alone
     const { ink, atlas, spec, space } = panel;
     const unit = Math.sqrt(spec.c || 1); // lengths of the picture are at unit curvature
@@ -81,6 +82,7 @@ geomclip.overlay = (() => {
       line(panel, path, atlas.ink.faint, 0.75);
       const [x, y] = path[STEPS / 4];
       plate(panel, geomclip.short(k * step), x, y + 4, atlas.ink.muted);
+      panel.plates.push({ x, y: y + 4, half: 14 });
     }
   }
 
@@ -127,7 +129,12 @@ geomclip.overlay = (() => {
       line(panel, geodesic(panel, panel.point(chain[k + 1]), panel.point(chain[k])), atlas.ink.accent, 2);
     }
     for (const j of chain.slice(1)) ring(panel, j, 6, atlas.ink.accent, 2);
-    for (const j of spec.traversals?.[i] ?? []) ring(panel, j, 5, atlas.ink.strong, 1.5);
+    for (const j of met(panel, i)) ring(panel, j, 5, atlas.ink.strong, 1.5);
+  }
+
+  // Samples that point i meets on its way to the root; the root itself is drawn anyway.
+  function met(panel, i) {
+    return (panel.spec.traversals?.[i] ?? []).filter((j) => j >= 0);
   }
 
   // The cone of point i: between the two rays that leave it at the half aperture from the outward direction.
@@ -190,14 +197,16 @@ geomclip.overlay = (() => {
     ink.globalAlpha = 1;
   }
 
-  // Names of the coarse texts, as many as fit without touching.
+  // Names of what the selected point meets and of the coarse texts, as many as fit without touching.
   function names(panel) {
     const { ink, atlas, side, u, v, scale } = panel;
+    const first = atlas.selected >= 0 ? met(panel, atlas.selected) : [];
     ink.font = "600 12px " + atlas.font;
     ink.textAlign = "center";
-    const boxes = [];
-    for (const i of atlas.named) {
-      if (boxes.length >= 16) break;
+    const boxes = atlas.show.rings ? [...panel.plates] : [];
+    const most = boxes.length + Math.max(6, Math.floor(side / 26));
+    for (const i of new Set([...first, ...atlas.named])) {
+      if (boxes.length >= most) break;
       if (!atlas.shown[i]) continue;
       const [x, y] = [side / 2 + scale * u[i], side / 2 - scale * v[i] - 9];
       const half = ink.measureText(atlas.name(i)).width / 2 + 4;

@@ -1,0 +1,92 @@
+"""Traversals in a picture: the texts among its samples that are met on the way to the root."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from geomclip.geometry import Geometry
+from geomclip.traverse import STEPS, Traversal, TraversalStatistics, traversal_statistics, traverse
+from geomclip.viz import style
+
+# Multiplications that the ways of one space may cost: some seconds.
+WORK = 1e11
+# Texts that may be met, at most.
+POOL = 2000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which samples start a way, and which may be met; the same in every space.
+
+    Args:
+        starts, texts: samples.
+        note: what was left out; "" for nothing.
+    """
+
+    starts: tuple[int, ...]
+    texts: tuple[int, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Ways:
+    """The ways of one space.
+
+    Args:
+        found: by sample, the way that starts there; `Met.row` is a place in `plan.texts`.
+    """
+
+    plan: Plan
+    found: dict[int, Traversal]
+
+    def steps(self) -> dict[int, list[int]]:
+        """By sample, the samples that it meets; -1 for the root."""
+        texts = self.plan.texts
+        return {
+            i: [texts[met.row] if met.row >= 0 else -1 for met in way.met]
+            for i, way in self.found.items()
+        }
+
+    def statistics(self) -> TraversalStatistics:
+        """How many texts the ways meet (figure 5 of arXiv 2409.13079)."""
+        return traversal_statistics(list(self.found.values()), len(self.plan.texts))
+
+
+def plan_ways(
+    starts: Sequence[int], labels: Sequence[int], texts: Sequence[int], dim: int, seed: int = 0
+) -> Plan:
+    """All pictures and texts where the work allows; else random ones, labels before texts."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def some(given: Sequence[int], most: int) -> list[int]:
+        if len(given) <= most:
+            return list(given)
+        order = torch.randperm(len(given), generator=generator)[: max(0, most)]
+        return sorted(given[i] for i in order.tolist())
+
+    pool = [*some(labels, POOL), *some(texts, POOL - min(POOL, len(labels)))]
+    begun = some(starts, int(WORK / (STEPS * max(1, len(pool)) * dim)))
+    note = ""
+    if pool and (len(begun), len(pool)) != (len(starts), len(labels) + len(texts)):
+        note = (
+            f"Ways to the root: of {style.count(len(begun))} of {style.count(len(starts))} "
+            f"pictures, among {style.count(len(pool))} of "
+            f"{style.count(len(labels) + len(texts))} texts, both drawn at random."
+        )
+    return Plan(tuple(begun), tuple(pool), note)
+
+
+def walk(geometry: Geometry, x: Float[Tensor, "n d"], captions: Sequence[str], plan: Plan) -> Ways:
+    """Every way of the plan, as published: 50 points, each text once, no cones to filter by.
+
+    Raises:
+        ValueError: as `way`, for points of the sphere opposite to the root.
+    """
+    if not plan.starts or not plan.texts:
+        return Ways(plan, {})
+    rows = list(plan.texts)
+    found = traverse(geometry, x[list(plan.starts)], [captions[i] for i in rows], x[rows])
+    return Ways(plan, dict(zip(plan.starts, found, strict=True)))
