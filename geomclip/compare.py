@@ -21,7 +21,7 @@ import tomli_w
 
 from geomclip import __version__
 from geomclip.comparison import calibrate as calibration
-from geomclip.comparison import measure
+from geomclip.comparison import measure, spaces
 from geomclip.comparison.children import REQUESTS, check_folders, run_children
 from geomclip.comparison.plan import (
     PlannedRun,
@@ -61,15 +61,15 @@ class Comparison:
         write_report(self.results, Path(path))
 
     def to_dict(self) -> dict[str, Any]:
-        """The contents of results.json without the pictures."""
-        values = finite(self.results.to_dict())
-        values["gallery"].pop("pictures", None)
-        return {**values, "out": str(self.out)}
+        """The contents of results.json without the pictures and the explorer's points."""
+        return {**finite(self.results.light()), "out": str(self.out)}
 
     def _repr_html_(self) -> str:
-        from markupsafe import escape
+        """Shown by notebooks: the report, in a frame of its own."""
+        from geomclip.viz.pages import frame
+        from geomclip.viz.report import render
 
-        return f"<pre>{escape(self.table())}</pre>"
+        return frame(render(self.results), 1000)
 
 
 def compare(
@@ -223,14 +223,24 @@ def _measure(runs: list[PlannedRun], out: Path, settings: dict[str, Any], seed: 
     splits = data.load(config.data, config.model.image.image_size)
     evaluations = [measure.evaluate_run(run, out / run.name, splits) for run in runs]
     pairs = list(zip(runs, evaluations, strict=True))
+    gallery = measure.gallery_of(splits, runs, evaluations, seed)
+    order = measure.order_of(splits.evaluation[gallery["split"]], seed)
+    found = spaces.look(splits, runs, evaluations, out, gallery, order)
+    measured = tuple(row for run, e in pairs for row in measure.rows_of(run, out / run.name, e))
     return Results(
         settings=settings,
         environment=environment(config.device),
         data=measure.data_of(splits, evaluations),
-        rows=tuple(row for run, e in pairs for row in measure.rows_of(run, out / run.name, e)),
-        references=measure.references_of(evaluations),
-        runs=tuple(measure.run_result(run, out / run.name, e) for run, e in pairs),
-        gallery=measure.gallery_of(splits, runs, evaluations, seed),
+        rows=(*measured, *found.rows),
+        references=(*measure.references_of(evaluations), *found.references),
+        runs=tuple(
+            measure.run_result(run, out / run.name, e, found.errors.get(run.name))
+            for run, e in pairs
+        ),
+        gallery=gallery,
+        spaces=found.spaces,
+        traversals=found.traversals,
+        left_out=found.left_out,
     )
 
 

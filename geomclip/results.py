@@ -69,6 +69,30 @@ METRICS: dict[str, MetricInfo] = {
         "agreement of root distance with the level of the hierarchy, from group text to picture; "
         "1 is perfect order, 0 none",
     ),
+    "root_tau_texts": MetricInfo(
+        "Root order of the texts alone (Kendall τ)", "number", True,
+        "the same without the picture; pictures that merely lie beyond all texts make a root order "
+        "of 0.5 of no order at all",
+    ),
+    "root_auc": MetricInfo(
+        "Pictures beyond names (AUC)", "number", None,
+        "chance that a picture lies farther from the root than a name's text; 0.5 where the two "
+        "are mixed, 1 where every picture lies beyond every name",
+    ),
+    "modality_accuracy": MetricInfo(
+        "Texts told from pictures by a plane", "share", None,
+        "accuracy of a linear discriminant in the tangent space, on points it was not fitted to; "
+        "a half where texts and pictures are mixed",
+    ),
+    "ancestor_ap": MetricInfo(
+        "Ancestors by score (MAP)", "number", True,
+        "mean average precision of a picture's own labels among all labels above the names, "
+        "ranked by the geometry's own score",
+    ),
+    "cone_ancestor_ap": MetricInfo(
+        "Ancestors by cone (MAP)", "number", True,
+        "the same, ranked by how deep the picture lies in the labels' cones",
+    ),
     "cone_own_group": MetricInfo(
         "In the own group's cone", "share", True,
         "share of pictures inside the entailment cone of their own group's text",
@@ -121,7 +145,9 @@ class RunResult:
 
     `curves` holds lists of equal length (None where a step has no value), always with "step".
     `distances` maps a level ("group", ..., "image") to its root distances, ascending.
-    `cones` has one dict a level: level, own, other, aperture (radians), auc.
+    `cones` has one dict a level: level, own, other, aperture, exterior, violation (radians), auc.
+    `errors` holds, by split and metric, standard errors over the test items of numbers that are no
+    shares of them.
     """
 
     name: str
@@ -133,11 +159,18 @@ class RunResult:
     cones: tuple[dict[str, Any], ...] = ()
     parameters: int | None = None
     notes: tuple[str, ...] = ()
+    errors: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Results:
-    """Everything a comparison found. See `to_dict` for the layout of results.json."""
+    """Everything a comparison found. See `to_dict` for the layout of results.json.
+
+    Args:
+        spaces: what the explorer draws (`geomclip.viz.explorer.atlas`), as `atlas`, with `notes`.
+        traversals: by variant, what the ways from its pictures to the root meet.
+        left_out: by section of the report, why it could not be made.
+    """
 
     settings: dict[str, Any]
     environment: dict[str, Any]
@@ -146,6 +179,9 @@ class Results:
     references: tuple[dict[str, Any], ...] = ()
     runs: tuple[RunResult, ...] = ()
     gallery: dict[str, Any] = field(default_factory=dict)
+    spaces: dict[str, Any] = field(default_factory=dict)
+    traversals: dict[str, Any] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
 
     @property
     def variants(self) -> list[Variant]:
@@ -178,6 +214,14 @@ class Results:
         values = self.values(variant, split, metric)
         if not values:
             return None
+        errors = [
+            run.errors.get(split, {}).get(metric) for run in self.runs if run.variant == variant
+        ]
+        known = [error for error in errors if error is not None]
+        if known and len(known) == len(errors):
+            # The same items under every seed: their error does not shrink with the seeds.
+            own = math.sqrt(math.fsum(error**2 for error in known) / len(known))
+            return dataclasses.replace(estimate(values), item_error=own)
         is_share = metric in METRICS and METRICS[metric].kind == "share"
         return estimate(values, self.items(split) if is_share else None)
 
@@ -199,7 +243,17 @@ class Results:
             "references": list(self.references),
             "runs": [_run_to_dict(run) for run in self.runs],
             "gallery": self.gallery,
+            "spaces": self.spaces,
+            "traversals": self.traversals,
+            "left_out": self.left_out,
         }
+
+    def light(self) -> dict[str, Any]:
+        """`to_dict` without the pictures and the explorer's points, which make most of it."""
+        values = self.to_dict()
+        gallery = {k: v for k, v in self.gallery.items() if k != "pictures"}
+        spaces = {k: v for k, v in self.spaces.items() if k != "atlas"}
+        return values | {"gallery": gallery, "spaces": spaces}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Results":
@@ -217,6 +271,9 @@ class Results:
             references=tuple(values["references"]),
             runs=tuple(_run_from_dict(run) for run in values["runs"]),
             gallery=values["gallery"],
+            spaces=values.get("spaces", {}),
+            traversals=values.get("traversals", {}),
+            left_out=values.get("left_out", {}),
         )
 
     def to_csv(self) -> str:

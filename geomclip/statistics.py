@@ -21,7 +21,8 @@ class Estimate:
     """A metric of one geometry over its seeds.
 
     `spread` is the sample standard deviation over seeds (None with one seed), `item_error` the
-    binomial standard error of the mean share (None where the metric is no share of items).
+    standard error over the test items: binomial for a share of them, its own for another mean over
+    them, None where it is not known.
     """
 
     mean: float

@@ -14,7 +14,7 @@ they pass through the same points at other times; from picture to picture they d
 space.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -241,6 +241,22 @@ class TraversalStatistics(Result):
     def distribution(self) -> list[int]:
         """How many ways meet 0, 1, 2, ... captions."""
         return torch.bincount(torch.tensor(self.counts)).tolist()
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "TraversalStatistics":
+        """The inverse of `to_dict`; the counts come back in ascending order."""
+
+        def measured(of: Mapping[str, Any]) -> Measured:
+            return Measured(of["value"], of["error"], of["n"])
+
+        counts = (k for k, n in enumerate(values["distribution"]) for _ in range(n))
+        return cls(
+            counts=tuple(counts),
+            captions=measured(values["captions"]),
+            only_root=measured(values["only_root"]),
+            distinct=values["distinct"],
+            pool=values["pool"],
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, the counts as their distribution."""

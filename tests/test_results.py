@@ -41,7 +41,8 @@ def test_metric_names_are_those_that_others_rely_on():
     published = (
         "i2t_r1 i2t_r5 i2t_r10 t2i_r1 t2i_r5 t2i_r10 zeroshot_group_acc zeroshot_subgroup_acc "
         "pixel_nn_r1 root_tau cone_own_group cone_other_group cone_aperture_group cone_auc_group "
-        "train_seconds train_cpu_seconds"
+        "train_seconds train_cpu_seconds "
+        "root_tau_texts root_auc modality_accuracy ancestor_ap cone_ancestor_ap"
     )
     assert set(METRICS) == set(published.split())
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from geomclip.data.record import Corpus
     from geomclip.data.splits import EvalSplit, Splits
     from geomclip.evaluate import Evaluation, SplitEvaluation
+    from geomclip.evaluate.retrieval import Retrieved
     from geomclip.train.config import TrainConfig
 
 # What is kept of metrics.jsonl for the curves.
@@ -32,6 +33,8 @@ LEVELS = ("group", "subgroup", "name", "image")
 
 PICTURES = 10
 ANSWERS = 5
+# Pictures shown of those that a variant did best and worst with.
+EXTREMES = 5
 
 
 @contextmanager
@@ -75,7 +78,12 @@ def rows_of(run: PlannedRun, folder: Path, evaluation: "Evaluation") -> list[Row
     return rows
 
 
-def run_result(run: PlannedRun, folder: Path, evaluation: "Evaluation") -> RunResult:
+def run_result(
+    run: PlannedRun,
+    folder: Path,
+    evaluation: "Evaluation",
+    errors: dict[str, dict[str, float]] | None = None,
+) -> RunResult:
     """What the report shows of one run."""
     records = read_metrics(folder / run_folder.METRICS)
     main = main_split(evaluation.splits)
@@ -94,6 +102,7 @@ def run_result(run: PlannedRun, folder: Path, evaluation: "Evaluation") -> RunRe
         cones=tuple({"level": k} | c.to_dict() for k, c in found.cones.items()),
         parameters=(run_folder.finished(folder) or {}).get("parameters"),
         notes=tuple(notes_of(records)),
+        errors=errors or {},
     )
 
 
@@ -149,19 +158,26 @@ def data_of(splits: "Splits", evaluations: Sequence["Evaluation"]) -> dict[str, 
     }
 
 
+def order_of(split: "EvalSplit", seed: int) -> list[int]:
+    """The questions of a split in a random order: the gallery has the first."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    order: list[int] = torch.randperm(len(split.query), generator=generator).tolist()
+    return order
+
+
 def gallery_of(
     splits: "Splits", runs: Sequence[PlannedRun], evaluations: Sequence["Evaluation"], seed: int
 ) -> dict[str, Any]:
-    """Held-out pictures, drawn before anything was known about them, and what each variant said.
+    """Held-out pictures, drawn before anything was known about them, and what each variant said;
+    then those with which each did best and worst.
 
     One run a variant, the first seed's.
     """
-    import torch
-
     name = main_split(splits.evaluation)
     split = splits.evaluation[name]
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(split.query), generator=generator)[:PICTURES].tolist()
+    order = order_of(split, seed)[:PICTURES]
     shown: dict[str, SplitEvaluation] = {}
     for run, evaluation in zip(runs, evaluations, strict=True):
         shown.setdefault(run.variant.key, evaluation.splits[name])
@@ -177,8 +193,25 @@ def gallery_of(
             "right one is marked."
         ),
         "items": items,
+        "extremes": {
+            key: {
+                kind: [_item(split, at, {key: evaluation}, pictures) for at in places]
+                for kind, places in extremes(evaluation.image_to_text).items()
+            }
+            for key, evaluation in shown.items()
+        },
         "pictures": pictures,
     }
+
+
+def extremes(found: "Retrieved") -> dict[str, list[int]]:
+    """Questions answered best, with the right name farthest ahead of the second, and worst, with
+    it farthest down; ties by place."""
+    rank, score = found.rank.tolist(), found.score
+    lead = (score[:, 0] - score[:, 1]).tolist() if score.shape[1] > 1 else [0.0] * len(rank)
+    right = sorted((i for i, r in enumerate(rank) if r == 1), key=lambda i: -lead[i])
+    wrong = sorted((i for i, r in enumerate(rank) if r > 1), key=lambda i: -rank[i])
+    return {"best": right[:EXTREMES], "worst": wrong[:EXTREMES]}
 
 
 def _item(

@@ -28,6 +28,8 @@ class ConeStatistics:
         saturated: share of the cones that are half spaces (half aperture within 1e-3 of pi/2).
         auc: probability that aperture - exterior angle is larger for a picture's own label than for
             another label, over all pairs pooled, ties counting half; None with a single label.
+        exterior: mean exterior angle of the pictures at their own labels, radians.
+        violation: mean of what that angle exceeds the half aperture by, 0 inside; radians.
     """
 
     labels: int
@@ -37,6 +39,8 @@ class ConeStatistics:
     aperture: float
     saturated: float
     auc: float | None
+    exterior: float
+    violation: float
 
     def to_dict(self) -> dict[str, Any]:
         """All fields."""
@@ -62,7 +66,8 @@ def cone_statistics(
     """
     count, pictures = len(labels), len(images)
     aperture = manifold.half_aperture(labels, min_radius=min_radius)
-    mine = aperture[own] - manifold.exterior_angle(labels[own], images)
+    angle = manifold.exterior_angle(labels[own], images)
+    mine = aperture[own] - angle
     ordered = mine.sort().values
     inside, losses = 0, 0
     step = max(1, BLOCK // count)
@@ -83,6 +88,8 @@ def cone_statistics(
         # asin's last steps before pi/2 are coarse in float32.
         saturated=(aperture >= torch.pi / 2 - 1e-3).double().mean().item(),
         auc=1 - losses / (2 * pictures * pairs) if pairs else None,
+        exterior=angle.double().mean().item(),
+        violation=(-mine).clamp_min(0).double().mean().item(),
     )
 
 

@@ -85,12 +85,9 @@ class Disk:
 
     def _repr_html_(self) -> str:
         """Shown by notebooks, in a frame of its own."""
-        from html import escape
+        from geomclip.viz.pages import frame
 
-        return (
-            f'<iframe srcdoc="{escape(self.html(), quote=True)}" width="100%" height="900" '
-            'style="border:0"></iframe>'
-        )
+        return frame(self.html(), 900)
 
 
 def disk(

@@ -6,9 +6,8 @@ samples in the same order, so that what is pointed at in one lights up in the ot
 """
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -95,6 +94,7 @@ class Picture:
             "unit": self.unit,
             "radial": self.radial,
             "cones": self.cones,
+            "note": self.note,
             "xy": floats(self.xy),
             "root_distance": floats(self.root_distance),
         }
@@ -188,26 +188,25 @@ def atlas(samples: Samples, pictures: Sequence[Picture], min_radius: float) -> d
     return samples.to_dict() | {"panels": panels, "min_radius": min_radius}
 
 
-def context(
-    samples: Samples, pictures: Sequence[Picture], notes: Sequence[str] = ()
-) -> dict[str, Any]:
-    """What disk/explorer.html.j2 needs, as `explorer`."""
+def context(data: Mapping[str, Any], notes: Sequence[str] = ()) -> dict[str, Any]:
+    """What disk/explorer.html.j2 needs, as `explorer`, of the data that `atlas` makes."""
+    panels = data["panels"]
     has = {
         "modality": True,
-        "level": bool(samples.depths),
-        "branch": bool(samples.paths),
+        "level": "depths" in data,
+        "branch": "paths" in data,
         "root": True,
-        "violation": any(picture.violation is not None for picture in pictures),
+        "violation": any("violation" in panel for panel in panels),
     }
     layers = {
-        "pictures": samples.sheet is not None,
+        "pictures": "sprite" in data,
         "names": True,
-        "tree": bool(samples.parents),
-        "rings": any(picture.radial for picture in pictures),
+        "tree": "parents" in data,
+        "rings": any(panel["radial"] for panel in panels),
     }
-    cones = any(picture.cones for picture in pictures)
+    cones = any(panel["cones"] for panel in panels)
     return {
-        "pictures": list(pictures),
+        "pictures": panels,
         "tints": [(name, label) for name, label in TINTS.items() if has[name]],
         "layers": [(name, label) for name, label in LAYERS.items() if layers[name]]
         + ([("cone", "Cone")] if cones else []),
@@ -218,13 +217,16 @@ def context(
 
 def script() -> str:
     """The explorer's script, its files one after another."""
-    folder = resources.files("geomclip.viz") / "disk"
-    return "\n".join((folder / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
+    from geomclip.viz.pages import text_of
+
+    return "\n".join(text_of(f"disk/{name}.js") for name in SCRIPTS)
 
 
 def style_sheet() -> str:
     """The explorer's rules, to stand after report.css."""
-    return (resources.files("geomclip.viz") / "disk" / "disk.css").read_text(encoding="utf-8")
+    from geomclip.viz.pages import text_of
+
+    return text_of("disk/disk.css")
 
 
 def render(
@@ -241,32 +243,20 @@ def render(
     Raises:
         RequestError: as `atlas`.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
     from geomclip import __version__
-    from geomclip.viz.pages import POLICY, embed
+    from geomclip.viz.pages import POLICY, embed, template, text_of
 
     data = atlas(samples, pictures, min_radius)
-    folder = resources.files("geomclip.viz")
-    with resources.as_file(folder) as path:
-        environment = Environment(
-            loader=FileSystemLoader(path / "disk"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        template = environment.get_template("page.html.j2")
-        base = (path / "report.css").read_text(encoding="utf-8")
     beside = samples.sheet is not None and not samples.sheet["source"].startswith("data:")
     offline = (
         "Its pictures lie in the folder beside it; keep the two together."
         if beside
         else "This page is one file, loads nothing, and works offline."
     )
-    return template.render(
-        explorer=context(samples, pictures, notes),
+    return template("disk/page.html.j2").render(
+        explorer=context(data, notes),
         title=title,
         standfirst=standfirst,
         policy=POLICY.replace("img-src data: blob:", "img-src data: blob: file:")
@@ -274,7 +264,7 @@ def render(
         else POLICY,
         version=__version__,
         offline=offline,
-        style=Markup(base + style_sheet()),
+        style=Markup(text_of("report.css") + style_sheet()),
         data=Markup(embed(data)),
         script=Markup(script()),
     )

@@ -29,9 +29,21 @@ class Page:
 
 def open_page(name: str) -> Page:
     """The template of that name; what it is filled with is escaped."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
+
+    common = {
+        "policy": POLICY,
+        "style": Markup(text_of("report.css")),
+        "script": Markup(text_of("report.js")),
+        "plotly": Markup(get_plotlyjs()),
+    }
+    return Page(template(name), common)
+
+
+def template(name: str) -> "jinja2.Template":
+    """A template of this folder, alone; what it is filled with is escaped."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     with resources.as_file(resources.files("geomclip.viz")) as path:
         environment = Environment(
@@ -41,16 +53,22 @@ def open_page(name: str) -> Page:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        template = environment.get_template(name)
-        style_sheet = (path / "report.css").read_text(encoding="utf-8")
-        script = (path / "report.js").read_text(encoding="utf-8")
-    common = {
-        "policy": POLICY,
-        "style": Markup(style_sheet),
-        "script": Markup(script),
-        "plotly": Markup(get_plotlyjs()),
-    }
-    return Page(template, common)
+        return environment.get_template(name)
+
+
+def text_of(name: str) -> str:
+    """The text of a file of this folder: a style sheet, a script."""
+    return (resources.files("geomclip.viz") / name).read_text(encoding="utf-8")
+
+
+def frame(page: str, height: int) -> str:
+    """A page in a frame of its own, for a notebook."""
+    from html import escape
+
+    return (
+        f'<iframe srcdoc="{escape(page, quote=True)}" width="100%" height="{height}" '
+        'style="border:0"></iframe>'
+    )
 
 
 def palette(families: set[str]) -> str:

@@ -6,11 +6,22 @@ pictures as data URIs, the numbers as results.json and results.csv.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from geomclip.names import family
 from geomclip.results import METRICS, Results, Variant, write_file
-from geomclip.viz import curves, deviations, distances, dots, pages, style, tables, verdict
+from geomclip.viz import (
+    ablation,
+    curves,
+    deviations,
+    distances,
+    dots,
+    explorer,
+    pages,
+    style,
+    tables,
+    verdict,
+    walks,
+)
 from geomclip.viz.charts import Table
 
 
@@ -29,6 +40,9 @@ def render(results: Results) -> str:
 
     page = pages.open_page("report.html.j2")
     training, roots = curves.curves(results), distances.root_distances(results)
+    weights, counts = ablation.ablation(results), walks.counts(results)
+    charts = [*training, *roots, *weights, *([counts] if counts else [])]
+    atlas = results.spaces.get("atlas")
     return page.template.render(
         results=results,
         title=title(results),
@@ -38,9 +52,16 @@ def render(results: Results) -> str:
         blocks=tables.metric_blocks(results),
         used_metrics=[METRICS[m] for m in METRICS if any(r.metric == m for r in results.rows)],
         reference_names=list(tables.REFERENCES.values()),
+        sections=sections(results),
         curves=training,
         roots=roots,
+        explorer=explorer.context(atlas, results.spaces["notes"]) if atlas else None,
+        counts=counts,
+        ways=walks.table(results),
+        strips=walks.strips(results),
         cones=tables.cone_table(results),
+        has_entailed=any(v.entailment > 0 for v in results.variants),
+        ablation=weights,
         settings=deviations.deviations(results),
         variants=[(v.key, style.label(v)) for v in results.variants],
         gallery=results.gallery,
@@ -49,10 +70,56 @@ def render(results: Results) -> str:
         links={"json": _json_link(results), "csv": pages.link("text/csv", results.to_csv())},
         count=style.count,
         palette=Markup(pages.palette({family(v.geometry) for v in results.variants})),
-        figures=Markup(pages.embed({chart.id: chart.spec for chart in [*training, *roots]})),
-        embedded=Markup(pages.embed(_light(results))),
-        **page.common,
+        figures=Markup(pages.embed({chart.id: chart.spec for chart in charts})),
+        embedded=Markup(pages.embed(results.light())),
+        atlas=Markup(pages.embed(atlas)) if atlas else "",
+        explorer_script=Markup(explorer.script()),
+        **page.common | {"style": page.common["style"] + Markup(explorer.style_sheet())},
     )
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading of the page; `missing` says why it has no contents."""
+
+    id: str
+    title: str
+    missing: str = ""
+
+
+# What a results.json of an earlier version lacks.
+EARLIER = "These results do not hold it: run the same command again to add it."
+
+
+def sections(results: Results) -> dict[str, Section]:
+    """By id, in the order of the page; those that nobody asked for are not there."""
+    said = results.left_out
+    curves_missing = distances_missing = cones_missing = ""
+    if not any(len(run.curves) > 1 for run in results.runs):
+        curves_missing = "The runs' folders hold no log of the training (metrics.jsonl)."
+    if not any(run.distances for run in results.runs):
+        distances_missing = "No run has root distances."
+    if not any(run.cones for run in results.runs):
+        cones_missing = (
+            "Euclidean and hyperbolic geometries have entailment cones: none of them was run, or "
+            "the pictures have no labels."
+        )
+    spaces = "" if results.spaces.get("atlas") else said.get("spaces", EARLIER)
+    walked = "" if results.traversals else said.get("traversals", spaces or EARLIER)
+    found = [
+        Section("numbers", "Numbers"),
+        Section("training", "Training", curves_missing),
+        Section("root", "Distance to the root", distances_missing),
+        Section("spaces", "The spaces, to look around in", spaces),
+        Section("ways", "From a picture to the root", walked),
+        Section("cones", "Entailment cones", cones_missing),
+    ]
+    if ablation.ablation(results):
+        found.append(Section("ablation", "The weight of the entailment loss"))
+    if results.gallery.get("items"):
+        found.append(Section("pictures", "Pictures, and what each geometry called them"))
+    found += [Section("settings", "Departures from the paper"), Section("repeat", "To repeat it")]
+    return {section.id: section for section in found}
 
 
 def write_report(results: Results, path: Path) -> None:
@@ -104,12 +171,5 @@ def environment_table(results: Results) -> Table:
     return Table(("What", "Which"), rows)
 
 
-def _light(results: Results) -> dict[str, Any]:
-    """results.json without the pictures, which the page shows already."""
-    values = results.to_dict()
-    gallery = {k: v for k, v in values["gallery"].items() if k != "pictures"}
-    return values | {"gallery": gallery}
-
-
 def _json_link(results: Results) -> str:
-    return pages.link("application/json", pages.dump(_light(results)))
+    return pages.link("application/json", pages.dump(results.light()))

@@ -70,7 +70,7 @@ def with_unit(value: float, metric: str) -> str:
 
 
 def margin(estimate: Estimate) -> float | None:
-    """What stands after ±: the spread over seeds, or the binomial error of a single run."""
+    """What stands after ±: the spread over seeds, or the error of a single run's items."""
     return estimate.item_error if estimate.spread is None else estimate.spread
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from geomclip.results import METRICS, SPLITS, Results
 from geomclip.viz import style
 from geomclip.viz.charts import Table
-from geomclip.viz.verdict import standing
+from geomclip.viz.standings import standing
 
 REFERENCES = {"chance": "Chance", "majority": "Commonest", "pixel_nn": "Raw pixels"}
 
@@ -95,23 +95,22 @@ def _metric_row(results: Results, split: str, metric: str) -> MetricRow | None:
 
 
 def cone_table(results: Results) -> Table | None:
-    """Containment, aperture and AUC per level, mean over seeds; None without entailed runs."""
+    """Containment, aperture, angle and AUC per level, mean over seeds; None without cones."""
     rows = []
     for variant in results.variants:
         runs = [run for run in results.runs if run.variant == variant and run.cones]
-        if variant.entailment == 0 or not runs:
+        if not runs:
             continue
         for place, cone in enumerate(runs[0].cones):
-            mean = {
-                key: _mean([run.cones[place].get(key) for run in runs])
-                for key in ("own", "other", "aperture", "saturated", "auc")
-            }
+            mean = {key: _mean([run.cones[place].get(key) for run in runs]) for key in _CONE}
             rows.append(
                 (
                     f"{style.label(variant)}, {cone['level']}",
                     _percent(mean["own"]),
                     _percent(mean["other"]),
-                    "" if mean["aperture"] is None else f"{mean['aperture']:.3f}",
+                    _radians(mean["aperture"]),
+                    _radians(mean["exterior"]),
+                    _radians(mean["violation"]),
                     _percent(mean["saturated"]),
                     "" if mean["auc"] is None else f"{mean['auc']:.3f}",
                 )
@@ -119,15 +118,22 @@ def cone_table(results: Results) -> Table | None:
     if not rows:
         return None
     columns = (
-        "Geometry, level", "In own cone, %", "In others' cones, %",
-        "Half aperture, rad", "Half spaces, %", "AUC",
+        "Geometry, level", "In own cone, %", "In others' cones, %", "Half aperture, rad",
+        "Exterior angle, rad", "Outside by, rad", "Half spaces, %", "AUC",
     )  # fmt: skip
     return Table(columns, tuple(rows))
+
+
+_CONE = ("own", "other", "aperture", "exterior", "violation", "saturated", "auc")
 
 
 def _mean(values: list[float | None]) -> float | None:
     have = [v for v in values if v is not None]
     return math.fsum(have) / len(have) if have else None
+
+
+def _radians(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
 
 
 def _percent(value: float | None) -> str:

@@ -4,7 +4,6 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 
 from jaxtyping import UInt8
 from torch import Tensor
@@ -51,25 +50,38 @@ def thumbnail(image: UInt8[Tensor, "4 h w"]) -> str:
     return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode("ascii")
 
 
-def counts_chart(statistics: Mapping[str, TraversalStatistics]) -> Chart:
+def counts_chart(
+    statistics: Mapping[str, TraversalStatistics],
+    looks: Mapping[str, tuple[str, bool]] | None = None,
+) -> Chart:
     """Share of the ways by the number of captions met, a row of bars a source (figure 5 of arXiv
-    2409.13079, where the root is counted too)."""
+    2409.13079, where the root is counted too).
+
+    Args:
+        looks: by source its colour, and whether its bars are hatched.
+    """
     most = max(max(s.counts) for s in statistics.values())
     data, rows = [], []
     for name, s in statistics.items():
         shares = [100 * n / len(s.counts) for n in s.distribution]
         shares += [0.0] * (most + 1 - len(shares))
+        colour, hatched = (looks or {}).get(name, ("var(--muted)", False))
         data.append(
             {
                 "type": "bar",
                 "x": list(range(most + 1)),
                 "y": [rounded(v) for v in shares],
                 "name": name,
-                "hovertemplate": "%{x} captions: %{y:.1f} %<extra></extra>",
+                "marker": {"color": colour, "pattern": {"shape": "/" if hatched else ""}},
+                "hovertemplate": "%{y:.1f} %",
             }
         )
         rows.append((name, *(f"{v:.1f}" for v in shares)))
-    spec = {"data": data, "layout": layout(x="captions met on the way to the root", y="% of ways")}
+    drawn = layout(x="captions met on the way to the root", y="% of ways")
+    drawn["xaxis"]["dtick"] = 1
+    drawn["bargap"] = 0.25
+    drawn["showlegend"] = len(statistics) > 1
+    drawn["legend"] = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
     means = style.words(
         [f"{n or 'the space'} {s.captions.value:.2f}" for n, s in statistics.items()]
     )
@@ -77,8 +89,9 @@ def counts_chart(statistics: Mapping[str, TraversalStatistics]) -> Chart:
         id="captions-met",
         title="Captions met on the way to the root",
         alt=f"Distribution of the number of captions met; means: {means}.",
-        spec=spec,
+        spec={"data": data, "layout": drawn},
         table=Table(("% of ways", *(str(k) for k in range(most + 1))), tuple(rows)),
+        wide=True,
     )
 
 
@@ -119,25 +132,18 @@ def render(
         strips: the first STRIPS are shown.
         statistics: by source; none for single pictures.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    with resources.as_file(resources.files("geomclip.viz")) as folder:
-        environment = Environment(
-            loader=FileSystemLoader(folder),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        return environment.get_template("traversal.html.j2").render(
-            policy=POLICY,
-            title=title,
-            facts=facts,
-            strips=strips[:STRIPS],
-            left_out=max(0, len(strips) - STRIPS),
-            bars=bars(statistics) if statistics else [],
-            shown=next(iter(statistics), ""),
-            thumb=THUMB,
-            style=Markup((folder / "report.css").read_text(encoding="utf-8")),
-        )
+    from geomclip.viz.pages import template, text_of
+
+    return template("traversal.html.j2").render(
+        policy=POLICY,
+        title=title,
+        facts=facts,
+        strips=strips[:STRIPS],
+        left_out=max(0, len(strips) - STRIPS),
+        bars=bars(statistics) if statistics else [],
+        shown=next(iter(statistics), ""),
+        thumb=THUMB,
+        style=Markup(text_of("report.css")),
+    )

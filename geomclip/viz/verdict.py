@@ -1,15 +1,10 @@
-"""The verdict in words, made from the numbers: who leads, and whether that may be said.
+"""The verdict in words, made from the numbers: who leads, and whether that may be said."""
 
-A lead is called one when it exceeds what seeds and test items give by chance (`statistics.beats`).
-With one seed it is only described, as a fact about these runs, beyond the error of the items.
-"""
-
-import math
 from dataclasses import dataclass
 
-from geomclip.results import METRICS, Results, Variant
-from geomclip.statistics import Estimate, ahead_on_these_items, beats
-from geomclip.viz import style
+from geomclip.results import Results, Variant
+from geomclip.viz import style, verdict_hierarchy
+from geomclip.viz.standings import Finding, Standing, numbers, relation, seeds, standing
 
 # What the headline speaks of, in words that fit "leads in ...".
 HEADLINE = {
@@ -19,17 +14,6 @@ HEADLINE = {
     "zeroshot_group_acc": "zero-shot groups",
 }
 
-# Mean half apertures above this (radians) are called nearly half spaces.
-NEARLY_HALF_SPACE = 1.4
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One paragraph of the verdict."""
-
-    title: str
-    text: str
-
 
 @dataclass(frozen=True)
 class Verdict:
@@ -38,39 +22,6 @@ class Verdict:
     headline: str
     findings: tuple[Finding, ...]
     limits: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Standing:
-    """The variants' estimates of one metric, best first, and those the best can't be told from."""
-
-    ranked: tuple[tuple[Variant, Estimate], ...]
-    level_with_best: tuple[Variant, ...]
-
-    @property
-    def leader(self) -> Variant | None:
-        """The best variant when it is ahead of every other."""
-        alone = len(self.ranked) > 1 and not self.level_with_best
-        return self.ranked[0][0] if alone else None
-
-
-def standing(results: Results, split: str, metric: str, variants: list[Variant]) -> Standing | None:
-    """Who is ahead on a metric; None without numbers."""
-    found = [(v, results.estimate(v, split, metric)) for v in variants]
-    have = [(v, e) for v, e in found if e is not None]
-    if not have:
-        return None
-    sign = -1 if METRICS[metric].higher_is_better is False else 1
-    ranked = sorted(have, key=lambda pair: -sign * pair[1].mean)
-    best = ranked[0][1]
-
-    def behind(other: Estimate) -> bool:
-        high, low = (best, other) if sign > 0 else (other, best)
-        one_seed = best.spread is None or other.spread is None
-        return ahead_on_these_items(high, low) if one_seed else beats(high, low)
-
-    level = tuple(v for v, e in ranked[1:] if not behind(e))
-    return Standing(tuple(ranked), level)
 
 
 def verdict(results: Results) -> Verdict:
@@ -86,18 +37,13 @@ def verdict(results: Results) -> Verdict:
         _retrieval(results, split, standings),
         _classes(results, split, standings),
         _unseen(results, plain),
-        _hierarchy(results, split, plain),
-        *[_entailed(results, split, v) for v in results.variants if v.entailment > 0],
+        *verdict_hierarchy.findings(results, split, plain),
     ]
     return Verdict(
         _headline(results, standings, plain),
         tuple(f for f in findings if f is not None),
         _limits(results),
     )
-
-
-def _seeds(results: Results) -> int:
-    return len({run.seed for run in results.runs})
 
 
 def _headline(results: Results, standings: dict[str, Standing], plain: list[Variant]) -> str:
@@ -110,7 +56,7 @@ def _headline(results: Results, standings: dict[str, Standing], plain: list[Vari
     for metric, found in standings.items():
         if found.leader is not None:
             led.setdefault(found.leader, []).append(HEADLINE[metric])
-    if _seeds(results) < 2:
+    if seeds(results) < 2:
         return _headline_one_seed(led, len(standings))
     if not led:
         return (
@@ -140,43 +86,9 @@ def _headline_one_seed(led: dict[Variant, list[str]], measures: int) -> str:
     )
 
 
-def _numbers(found: Standing, metric: str) -> str:
-    parts = []
-    for variant, value in found.ranked:
-        margin = style.margin(value)
-        text = style.number(value.mean, metric)
-        if margin is not None:
-            text += f"{style.NNBSP}±{style.NNBSP}{style.number(margin, metric)}"
-        # No line may end between a name and its number.
-        parts.append(
-            f"{style.label(variant)}\u00a0{text}{style.NNBSP}{style.unit(metric)}".rstrip()
-        )
-    return ", ".join(parts)
-
-
-def _relation(found: Standing, one_seed: bool) -> str:
-    """Who can be told from whom, in a sentence."""
-    if len(found.ranked) < 2:
-        return ""
-    best = found.ranked[0][0]
-    level = [style.label(v) for v in found.level_with_best]
-    behind = [style.label(v) for v, _ in found.ranked[1:] if v not in found.level_with_best]
-    where = " in these runs" if one_seed else ""
-    if not level:
-        return f"{style.label(best)} is ahead of the others{where}."
-    if not behind:
-        them = "the two" if len(level) == 1 else "them"
-        return f"The differences are too small to tell {them} apart."
-    verb = "is" if len(behind) == 1 else "are"
-    return (
-        f"{style.words([style.label(best), *level])} can't be told apart; "
-        f"{style.words(behind)} {verb} behind {style.label(best)}{where}."
-    )
-
-
 def _retrieval(results: Results, split: str, standings: dict[str, Standing]) -> Finding | None:
     parts: list[str] = []
-    one_seed = _seeds(results) < 2
+    one_seed = seeds(results) < 2
     for metric, lead in (
         ("i2t_r10", "Asked for a picture's name, the right one is among the first ten"),
         ("t2i_r10", "Asked for a name's picture"),
@@ -186,7 +98,7 @@ def _retrieval(results: Results, split: str, standings: dict[str, Standing]) -> 
         found = standings[metric]
         chance = results.reference("chance", split, metric)
         aside = "" if chance is None else f" (chance {style.with_unit(chance, metric)})"
-        parts.append(f"{lead}: {_numbers(found, metric)}{aside}. {_relation(found, one_seed)}")
+        parts.append(f"{lead}: {numbers(found, metric)}{aside}. {relation(found, one_seed)}")
     pixel = results.reference("pixel_nn", split, "i2t_r1")
     first = standing(results, split, "i2t_r1", results.variants)
     if pixel is not None and first is not None:
@@ -203,7 +115,7 @@ def _retrieval(results: Results, split: str, standings: dict[str, Standing]) -> 
 
 def _classes(results: Results, split: str, standings: dict[str, Standing]) -> Finding | None:
     parts: list[str] = []
-    one_seed = _seeds(results) < 2
+    one_seed = seeds(results) < 2
     for metric, noun in (("zeroshot_group_acc", "group"), ("zeroshot_subgroup_acc", "subgroup")):
         if metric not in standings:
             continue
@@ -213,8 +125,8 @@ def _classes(results: Results, split: str, standings: dict[str, Standing]) -> Fi
         if majority is not None:
             aside = f" (always naming the commonest: {style.with_unit(majority, metric)})"
         start = "Pictures put into their" if not parts else "Into their"
-        text = f"{start} {noun} without training for it: {_numbers(found, metric)}{aside}."
-        parts.append(f"{text} {_relation(found, one_seed)}")
+        text = f"{start} {noun} without training for it: {numbers(found, metric)}{aside}."
+        parts.append(f"{text} {relation(found, one_seed)}")
     return Finding("Classes", " ".join(p.strip() for p in parts)) if parts else None
 
 
@@ -228,66 +140,22 @@ def _unseen(results: Results, plain: list[Variant]) -> Finding | None:
     return Finding(
         "Never seen in training",
         f"For emoji left out of training altogether the name is among the first ten: "
-        f"{_numbers(found, 'i2t_r10')}{aside}. {_relation(found, _seeds(results) < 2)}".strip(),
+        f"{numbers(found, 'i2t_r10')}{aside}. {relation(found, seeds(results) < 2)}".strip(),
     )
-
-
-def _hierarchy(results: Results, split: str, plain: list[Variant]) -> Finding | None:
-    found = standing(results, split, "root_tau", plain)
-    if found is None:
-        return None
-    text = (
-        "How far root distance grows level by level, from the group's text to the picture "
-        f"(Kendall's τ: 1 always, 0 no order, −1 reversed): {_numbers(found, 'root_tau')}."
-    )
-    if _seeds(results) < 2:
-        text += " One seed gives no spread for τ, so these are not ranked."
-    else:
-        text += " " + _relation(found, False)
-    return Finding("Hierarchy", text.strip())
-
-
-def _entailed(results: Results, split: str, variant: Variant) -> Finding | None:
-    own = results.estimate(variant, split, "cone_own_group")
-    other = results.estimate(variant, split, "cone_other_group")
-    aperture = results.estimate(variant, split, "cone_aperture_group")
-    if own is None or other is None or aperture is None:
-        return None
-    points = 100 * (own.mean - other.mean)
-    text = (
-        f"{style.with_unit(own.mean, 'cone_own_group')} of the pictures lie in the cone of their "
-        f"own group, {style.with_unit(other.mean, 'cone_other_group')} in another group's: "
-        f"{points:.0f} points apart, at a mean half aperture of "
-        f"{style.with_unit(aperture.mean, 'cone_aperture_group')}."
-    )
-    if aperture.mean > NEARLY_HALF_SPACE:
-        text += (
-            f" A half space has {math.pi / 2:.3f}: these cones are nearly that, so lying inside "
-            "one says little."
-        )
-    plain = Variant(variant.geometry)
-    for metric in ("root_tau", "i2t_r10"):
-        with_, without = (results.estimate(v, split, metric) for v in (variant, plain))
-        if with_ is not None and without is not None:
-            text += (
-                f" {METRICS[metric].label}: {style.with_unit(with_.mean, metric)} against "
-                f"{style.with_unit(without.mean, metric)} without entailment."
-            )
-    return Finding(f"Entailment, {style.label(variant)}", text)
 
 
 def _limits(results: Results) -> tuple[str, ...]:
-    seeds = _seeds(results)
+    count = seeds(results)
     limits = []
-    if seeds < 2:
+    if count < 2:
         limits.append(
-            "One seed: ± is the binomial standard error of the test items alone. How much another "
+            "One seed: ± is the standard error of the test items alone. How much another "
             "seed would change the numbers is unknown, so nothing is printed in bold; --seeds 3 "
             "measures it."
         )
     else:
         limits.append(
-            f"± is the standard deviation over {seeds} seeds. A lead is claimed, and set in bold, "
+            f"± is the standard deviation over {count} seeds. A lead is claimed, and set in bold, "
             "when it exceeds both the 95 % interval of Welch's t over seeds and that of the test "
             "items; each pair is tested by itself, without correction for the number of pairs."
         )

@@ -39,6 +39,9 @@ def test_euclidean_cones_along_the_axes():
     assert found.auc == 1
     assert found.saturated == 0
     assert (found.labels, found.pictures) == (2, 3)
+    angles = [math.atan2(1, 2), math.pi / 4, 0.0]
+    assert found.exterior == pytest.approx(sum(angles) / 3, rel=1e-6)
+    assert found.violation == pytest.approx((math.pi / 4 - math.pi / 6) / 3, rel=1e-6)
 
 
 @pytest.mark.parametrize("make", [manifolds.Euclidean, manifolds.Lorentz, manifolds.PoincareBall])

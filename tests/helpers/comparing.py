@@ -87,9 +87,40 @@ def made_up(
             "split": split,
             "how": "Drawn at random.",
             "items": [{"picture": "0", "name": name, "path": ["food", "fruit"], "found": found}],
+            "extremes": {
+                key: {
+                    kind: [{"picture": "0", "name": name, "path": [], "found": {key: own}}]
+                    for kind in ("best", "worst")
+                }
+                for key, own in found.items()
+            },
             "pictures": {"0": PIXEL, "1": PIXEL},
         },
+        spaces={"atlas": made_up_atlas(list(values), name), "notes": [f"A note on {name}."]},
+        traversals={
+            variant.key: {
+                "captions": {"value": 1.5, "error": 0.25, "n": 4},
+                "only_root": {"value": 0.25, "error": 0.2, "n": 4},
+                "distinct": 2, "pool": 3, "distribution": [1, 1, 1, 1],
+                "strips": [[[name, 0.0], ["[ROOT]", 0.5]]],
+            }
+            for variant in values
+        },
     )  # fmt: skip
+
+
+def made_up_atlas(variants: list[Variant], name: str) -> dict[str, Any]:
+    """An explorer of a picture, its name and a label."""
+    import numpy as np
+
+    from geomclip.viz.explorer import Picture, Samples, atlas
+
+    samples = Samples([name, name, "fruit"], [0, 1, 1], paths=[[name]] * 3, parents=[1, 2, -1])
+    xy = np.array([[0.0, 1.0], [1.0, 0.0], [0.5, 0.5]])
+    pictures = [
+        Picture(v.key, "euclidean", xy, np.ones(3), traversals={0: [1, -1]}) for v in variants
+    ]
+    return atlas(samples, pictures, 0.1)
 
 
 # A PNG of one white pixel.
@@ -114,7 +145,7 @@ def made_up_run(variant: Variant, seed: int) -> RunResult:
         curves["satisfied"] = [s / 300 for s in steps]
         cones = (
             {"level": "group", "own": 0.7, "other": 0.25, "aperture": 1.1, "saturated": 0.0,
-             "auc": 0.8},
+             "auc": 0.8, "exterior": 0.95, "violation": 0.14},
         )  # fmt: skip
     distances = {
         level: [place + 0.01 * i for i in range(40)]

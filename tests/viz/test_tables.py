@@ -48,9 +48,11 @@ def test_cones_are_left_out_without_entailed_runs():
     assert labels == ["Image → text R@10"]
 
 
-def test_cone_table_has_entailed_runs_only(full):
+def test_cone_table_has_every_level_with_its_angles(full):
     table = tables.cone_table(full)
-    assert table.rows == (("MERU λ\u202f0.2, group", "70.0", "25.0", "1.100", "0.0", "0.800"),)
+    assert table.rows == (
+        ("MERU λ\u202f0.2, group", "70.0", "25.0", "1.100", "0.950", "0.140", "0.0", "0.800"),
+    )
 
 
 def test_text_table_has_every_number_of_the_report(full):

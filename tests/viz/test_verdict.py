@@ -4,7 +4,8 @@ import comparing
 import pytest
 
 from geomclip.results import Variant
-from geomclip.viz.verdict import standing, verdict
+from geomclip.viz.standings import standing
+from geomclip.viz.verdict import verdict
 
 CLIP, EUCLIP, MERU = Variant("clip"), Variant("euclip"), Variant("meru")
 
