@@ -65,6 +65,8 @@ def frame(page: str, height: int) -> str:
     """A page in a frame of its own, for a notebook."""
     from html import escape
 
+    # Without it "#section" would mean a place in the notebook, not in the page.
+    page = page.replace("<head>", '<head><base href="about:srcdoc">', 1)
     return (
         f'<iframe srcdoc="{escape(page, quote=True)}" width="100%" height="{height}" '
         'style="border:0"></iframe>'

@@ -327,6 +327,21 @@ def test_two_fingers_magnify_about_their_middle(open_page, cloud):
     assert math.isclose(page.evaluate("geomclip.explorer.panels[0].zoom"), 2 * zoom, rel_tol=1e-9)
 
 
+def test_a_notebook_shows_it_in_a_frame(chromium, cloud):
+    from geomclip.viz.pages import frame
+
+    page = chromium.new_page(viewport={"width": 900, "height": 950})
+    heard = []
+    page.on("pageerror", lambda error: heard.append(str(error)))
+    page.set_content(frame(render(samples(200), cloud[:1], title="Spaces"), 900))
+    inner = page.frame_locator("iframe")
+    inner.locator("html[data-explored]").wait_for(state="attached")
+    page.frames[1].evaluate("geomclip.explorer.select(4); geomclip.explorer.write()")
+    assert inner.locator(".card h3").inner_text() == "sample 4" and heard == []
+    assert page.frames[1].evaluate("location.href").startswith("about:srcdoc#s=4")
+    page.close()
+
+
 def test_the_data_in_the_page_are_the_pictures(open_page, cloud):
     page, *_ = open_page(samples(200), cloud[:1])
     data = json.loads(page.locator("#atlas").text_content())
