@@ -12,14 +12,17 @@ from types import SimpleNamespace
 
 import comparing
 import pytest
+import torch
 
 from geomclip.cli.compare import CompareOptions, read_overrides
 from geomclip.cli.options import parse, spell_out
 from geomclip.compare import compare
 from geomclip.comparison.children import REQUESTS, run_children, start
+from geomclip.comparison.measure import extremes
 from geomclip.comparison.plan import plan_runs, request_of
 from geomclip.data.config import DataConfig
 from geomclip.errors import Interrupted, RequestError
+from geomclip.evaluate.retrieval import Retrieved
 from geomclip.results import read_results, write_file
 from geomclip.train import run as run_folder
 
@@ -95,6 +98,36 @@ def test_the_gallery_shows_the_same_pictures_for_every_geometry(done):
         for found in item["found"].values():
             right = [place for place, top in enumerate(found["top"], 1) if top["right"]]
             assert right == ([found["rank"]] if found["rank"] <= 5 else [])
+
+
+def test_the_spaces_are_measured_drawn_and_walked_through(done):
+    results = done.comparison.results
+    metrics = {r.metric for r in results.rows if (r.geometry, r.split) == ("euclip", "validation")}
+    assert {"root_tau_texts", "root_auc", "modality_accuracy", "ancestor_ap"} < metrics
+    assert set(results.runs[0].errors["validation"]) > {"root_tau", "root_auc", "ancestor_ap"}
+    assert results.left_out == {} and set(results.traversals) == set(NAMES)
+    again = read_results(done.out / "results.json")
+    assert again.spaces == results.spaces and again.traversals == results.traversals
+    for item, strip in zip(
+        results.gallery["items"], results.traversals["clip"]["strips"], strict=True
+    ):
+        atlas, panel = results.spaces["atlas"], results.spaces["atlas"]["panels"][0]
+        row = next(
+            int(i) for i in panel["traversals"]
+            if atlas["captions"][int(i)] == item["name"]
+        )  # fmt: skip
+        steps = panel["traversals"][str(row)]
+        assert [name for name, _ in strip] == [
+            "[ROOT]" if i < 0 else atlas["captions"][i] for i in steps
+        ]
+
+
+def test_the_worst_are_the_farthest_down_and_the_best_lead_by_most():
+    found = Retrieved(
+        torch.tensor([1, 7, 1, 3, 7]), torch.zeros(5, 2, dtype=torch.long),
+        torch.tensor([[2.0, 1.0], [1.0, 0.0], [5.0, 1.0], [0.0, 0.0], [1.0, 1.0]]),
+    )  # fmt: skip
+    assert extremes(found) == {"best": [2, 0], "worst": [1, 4, 3]}
 
 
 def test_a_process_of_its_own_changes_no_number(done, data, tmp_path):

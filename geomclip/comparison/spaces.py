@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geomclip.comparison.measure import main_split, threads
+from geomclip.comparison.measure import final_radius, main_split, threads
 from geomclip.comparison.plan import PlannedRun
 from geomclip.errors import GeomclipError
 from geomclip.results import Row
@@ -76,7 +76,7 @@ def look(
         try:
             with threads(run.config.threads):
                 e = embed_run(out / run.name, splits, split, rows)
-                numbers[name] |= of_embeddings(e, asked, run.config.min_radius)
+                numbers[name] |= of_embeddings(e, asked, final_radius(run.config))
             shown.setdefault(run.variant.key, e)
         except GeomclipError as error:
             found.left_out["spaces"] = f"{run.name}: {error.what}."
@@ -235,7 +235,7 @@ def _draw(
     names = [style.label(variants[key]) for key in shown]
     pool = split.pool.subset(rows)
     thumbs, _ = thumbnails(pool, pool.ids, min(THUMB, pool.images.shape[-1]))
-    radius = runs[0].config.min_radius
+    radius = final_radius(runs[0].config)
     try:
         with threads(runs[0].config.threads):
             made = disk(*shown.values(), names=names, thumbs=thumbs, min_radius=radius)

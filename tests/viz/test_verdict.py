@@ -55,6 +55,51 @@ def test_tau_of_one_seed_is_not_ranked():
     assert "not ranked" in finding.text and "ahead" not in finding.text
 
 
+def findings(results):
+    return {finding.title: finding.text for finding in verdict(results).findings}
+
+
+def test_the_papers_question_is_answered_with_and_without_entailment():
+    cones, seeds = Variant("meru", 0.2), [0.0, 0.01, -0.01]
+
+    def values(**means):
+        return {metric: [mean + s for s in seeds] for metric, mean in means.items()}
+
+    results = comparing.made_up(
+        {
+            CLIP: values(root_tau=0.6, ancestor_ap=0.4, root_auc=0.3, modality_accuracy=0.95),
+            MERU: values(root_tau=0.1, ancestor_ap=0.5, root_auc=0.1, modality_accuracy=0.9),
+            cones: values(
+                root_tau=0.9, ancestor_ap=0.45, root_auc=0.95, modality_accuracy=0.97,
+                cone_ancestor_ap=0.7, cone_own_group=0.7, cone_other_group=0.2,
+                cone_aperture_group=1.1,
+            ),
+        }
+    )  # fmt: skip
+    said = findings(results)
+    assert "CLIP is ahead of the others" in said["Hierarchy"]
+    assert "MERU is ahead of the others" in said["Ancestors"]
+    assert "in the labels' cones, with entailment: MERU λ" in said["Ancestors"]
+    without, with_it = said["Texts and pictures"].split("without entailment", 1)
+    assert "0.300" in without and "0.950" in with_it and "CLIP" not in with_it.split("with it")[0]
+    assert "0.450 against 0.500 without entailment" in said["Entailment, MERU λ\u202f0.2"]
+    plain = comparing.made_up({CLIP: {"root_auc": [0.3]}, MERU: {"root_auc": [0.9]}})
+    assert "--entailment 0,0.2 adds such runs" in findings(plain)["Texts and pictures"]
+
+
+def test_one_seed_is_ranked_beyond_the_error_of_its_items_and_no_further():
+    import dataclasses
+
+    results = comparing.made_up({CLIP: {"ancestor_ap": [0.6]}, MERU: {"ancestor_ap": [0.5]}})
+    assert "not ranked" in findings(results)["Ancestors"]
+    for error, words in ((0.01, "CLIP is ahead of the others in these runs"), (0.1, "too small")):
+        errors = {"heldout_rendition": {"ancestor_ap": error}}
+        runs = tuple(dataclasses.replace(run, errors=errors) for run in results.runs)
+        known = dataclasses.replace(results, runs=runs)
+        assert words in findings(known)["Ancestors"] and "±" in findings(known)["Ancestors"]
+        assert known.estimate(CLIP, "heldout_rendition", "ancestor_ap").item_error == error
+
+
 def test_part_of_the_field_can_be_behind():
     results = comparing.made_up(
         {

@@ -148,13 +148,17 @@ def at_radius(
 
 @torch.no_grad()
 def measure(given: Problem, xy: Float[Tensor, "n 2"], seed: int = 0) -> Kept:
-    """What coordinates keep, on random pairs and on the neighbours of random points."""
+    """What coordinates keep, on all pairs or PAIRS random ones, and on the neighbours of random
+    points."""
     from scipy.stats import kendalltau
 
     generator = torch.Generator().manual_seed(seed)
     n = len(xy)
-    i = torch.randint(n, (PAIRS,), generator=generator)
-    j = (i + torch.randint(1, n, (PAIRS,), generator=generator)) % n
+    if n * (n - 1) // 2 <= PAIRS:
+        i, j = torch.triu_indices(n, n, offset=1)
+    else:
+        i = torch.randint(n, (PAIRS,), generator=generator)
+        j = (i + torch.randint(1, n, (PAIRS,), generator=generator)) % n
     there, here = given.dist(i, j), given.plane.dist(xy[i], xy[j])
     correlation = torch.corrcoef(torch.stack([there, here]))[0, 1].nan_to_num().item()
     queries = torch.randperm(n, generator=generator)[:QUERIES]
@@ -168,4 +172,4 @@ def measure(given: Problem, xy: Float[Tensor, "n 2"], seed: int = 0) -> Kept:
         lists.append(distances.topk(k, largest=False).indices)
     shared = (lists[0][:, :, None] == lists[1][:, None]).any(-1).double().mean().item()
     tau = kendalltau(given.radius.numpy(), xy.norm(dim=-1).numpy()).statistic
-    return Kept(max(0.0, correlation) ** 2, shared, float(np.nan_to_num(tau)), PAIRS, len(queries))
+    return Kept(max(0.0, correlation) ** 2, shared, float(np.nan_to_num(tau)), len(i), len(queries))
