@@ -25,6 +25,7 @@ from geomclip.towers import PointTable, tree_points
 from manifolds.optim import RiemannianAdam
 
 MANIFOLDS = ("poincare", "lorentz", "euclidean", "sphere", "product")
+INITS = ("random", "tree")
 OPTIMIZERS = ("geomclip", "geoopt")
 LOGITS = {"poincare": "poincare", "lorentz": "hyperbolic", "sphere": "elliptic"}
 
@@ -47,10 +48,14 @@ class Settings:
         negatives: how many are drawn uniformly for a step, shared by its nodes: at the start.
         last_negatives: at the end; their number grows geometrically.
         hard: whether the nodes of the batch are negatives of each other too.
-        lr: learning rate at the start; it falls linearly to a hundredth.
+        lr: learning rate at its highest (`rate`).
+        burn_in: share of the steps in which it rises.
         eps: `point_eps` of ours, for a loss that is a sum over the batch's pairs.
         scale: beta of the logits -beta d.
         squared: logits -beta d^2; Euclidean alone.
+        spread: standard deviation of random first points, geodesic length.
+        sparse: step the points of a batch alone; for many nodes, since otherwise all of them go on
+            by their momentum in every step. Ours alone.
     """
 
     manifold: str
@@ -66,10 +71,16 @@ class Settings:
     last_negatives: int = 1000
     hard: bool = False
     lr: float = 0.1
+    burn_in: float = 0.3
     eps: float = 0.03
     scale: float = 1.0
     squared: bool = False
     spread: float = 0.01
+    sparse: bool = False
+
+    def __post_init__(self) -> None:
+        if self.squared and self.manifold != "euclidean":
+            raise ValueError(f"squared is for euclidean, not {self.manifold}")
 
 
 def space(settings: Settings) -> Geometry:
@@ -104,9 +115,9 @@ class Trained:
 
     Args:
         geometry: of the points.
-        points: (n, d), float64; not finite where the training diverged.
+        points: (n, d), float32; not finite where the training diverged.
         steps: that were made.
-        cpu_seconds: of the training alone.
+        cpu_seconds, wall_seconds: of the training alone.
         capped: how often a point was brought back to the optimizer's radius cap.
         diverged_at: the step before which points were no longer finite; None for none.
     """
@@ -115,6 +126,7 @@ class Trained:
     points: Tensor
     steps: int
     cpu_seconds: float
+    wall_seconds: float
     capped: int
     diverged_at: int | None
 
@@ -141,7 +153,7 @@ def train(
     for _ in range(settings.epochs):
         for nodes in batches.epoch():
             done = step / steps
-            optimizer.param_groups[0]["lr"] = settings.lr * max(1 - done, 0.01)
+            optimizer.param_groups[0]["lr"] = settings.lr * rate(done, settings.burn_in)
             optimizer.zero_grad()
             count = settings.negatives * (settings.last_negatives / settings.negatives) ** done
             loss = batch_loss(
@@ -165,23 +177,35 @@ def train(
         )
     return Trained(
         geometry,
-        table.weight.detach().double(),
+        table.weight.detach(),
         step,
         time.process_time() - start,
+        time.perf_counter() - wall,
         getattr(optimizer, "capped_total", 0),
         diverged,
     )
 
 
+def rate(done: float, burn_in: float) -> float:
+    """Share of the learning rate at a share `done` of the steps.
+
+    It rises from a hundredth, by one factor a step, and then falls linearly to a hundredth.
+    While steps are short the points stay near the root, where what belongs together gathers with
+    little in its way; farther out they would have to go round each other.
+    """
+    if done < burn_in:
+        return 0.01 ** (1 - done / burn_in)
+    return max((1 - done) / (1 - burn_in), 0.01)
+
+
 def first_points(hierarchy: Hierarchy, geometry: Geometry, settings: Settings) -> PointTable:
     """The table at the start. geoopt's optimizer takes no sparse gradient."""
-    flat = settings.manifold in ("sphere",)
     table = PointTable(
         len(hierarchy),
         geometry.manifold,
         geometry.dim,
-        init_std=None if flat else settings.spread,
-        sparse=settings.optimizer == "geomclip",
+        init_std=None if settings.manifold == "sphere" else settings.spread,
+        sparse=settings.sparse and settings.optimizer == "geomclip",
     )
     if settings.init == "tree":
         edge = settings.edge

@@ -1,0 +1,166 @@
+"""What is run: recipes by manifold, and tables of runs, from TOML files.
+
+recipe.toml has the settings of all runs, winners.toml the best trial of each manifold in the sweep;
+tables/NAME.toml crosses data, manifolds, dimensions, first points, optimizers and seeds.
+"""
+
+import dataclasses
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from graph import read
+from runs import Run
+from training import INITS, MANIFOLDS, OPTIMIZERS, Settings
+
+from geomclip.errors import RequestError
+from geomclip.hierarchy import Hierarchy
+from geomclip.train.files import write_text
+
+HERE = Path(__file__).parent
+RECIPE = HERE / "recipe.toml"
+WINNERS = HERE / "winners.toml"
+TABLES = HERE / "tables"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of runs.
+
+    Args:
+        data: sources, as `graph.read` takes them.
+        manifolds, dims, inits, optimizers, seeds: what is crossed with each of them.
+        settings: of all its runs, over the recipe.
+        trials: settings to try instead, by manifold: a sweep. As many for each manifold.
+    """
+
+    data: list[str]
+    manifolds: list[str]
+    dims: list[int]
+    inits: list[str] = field(default_factory=lambda: ["random"])
+    optimizers: list[str] = field(default_factory=lambda: ["geomclip"])
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
+    settings: dict[str, Any] = field(default_factory=dict)
+    trials: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, given, known in (
+            ("manifold", self.manifolds, MANIFOLDS),
+            ("init", self.inits, INITS),
+            ("optimizer", self.optimizers, OPTIMIZERS),
+        ):
+            for value in given:
+                if value not in known:
+                    raise RequestError(f"{value} is no {name}", f"Known are {', '.join(known)}.")
+        if len({len(tried) for tried in self.trials.values()}) > 1:
+            counts = ", ".join(f"{name} {len(tried)}" for name, tried in self.trials.items())
+            raise RequestError(
+                f"sweep: not as many trials for each manifold: {counts}", "Give the same number."
+            )
+
+
+def read_table(name: str) -> Table:
+    """tables/NAME.toml, or the file itself. Raises RequestError for an unknown one or key."""
+    path = Path(name) if name.endswith(".toml") else TABLES / f"{name}.toml"
+    if not path.exists():
+        known = ", ".join(sorted(p.stem for p in TABLES.glob("*.toml")))
+        raise RequestError(
+            f'there is no table "{name}"', f"Known are {known}; or give a TOML file."
+        )
+    values = tomllib.loads(path.read_text(encoding="utf-8"))
+    known_keys = {f.name for f in dataclasses.fields(Table)}
+    if wrong := values.keys() - known_keys:
+        raise RequestError(
+            f"{path}: unknown {', '.join(sorted(wrong))}",
+            f"A table has {', '.join(sorted(known_keys))}.",
+        )
+    return Table(**values)
+
+
+def recipe(data: str, manifold: str, init: str) -> dict[str, Any]:
+    """Settings of recipe.toml, of all, the data and the first points; of random ones the sweep's
+    winner lies over them, of a tree its scale alone."""
+    values = tomllib.loads(RECIPE.read_text(encoding="utf-8"))
+    found: dict[str, Any] = {}
+    for section in ("all", data, init):
+        found |= values.get(section, {})
+    won: dict[str, Any] = {}
+    if WINNERS.exists():
+        won = tomllib.loads(WINNERS.read_text(encoding="utf-8")).get(manifold, {})
+    if init == "tree":
+        won.pop("lr", None)
+    return found | won
+
+
+def write_winners(results: Sequence[Mapping[str, Any]]) -> None:
+    """winners.toml: of every manifold what was tried in the trial with the best MAP."""
+    sweep = read_table("sweep")
+    text = (
+        "# Written by reconstruct.py --table sweep: the trial of each manifold with the best MAP.\n"
+    )
+    for manifold in sweep.manifolds:
+        tried = [r for r in results if r["settings"]["manifold"] == manifold]
+        if tried:
+            best = max(tried, key=lambda r: r["map"] or 0)["settings"]
+            keys = dict.fromkeys(key for trial in sweep.trials[manifold] for key in trial)
+            lines = [f"{key} = {json.dumps(best[key])}\n" for key in keys]
+            text += f"\n[{manifold}]\n" + "".join(lines)
+    write_text(WINNERS, text)
+
+
+def planned(table: Table, digests: Mapping[str, str]) -> Iterator[Run]:
+    """The runs of a table, all of a seed before the next seed.
+
+    Args:
+        digests: of the data, by source.
+    """
+    for seed, data, init, optimizer, manifold, dim in product(
+        table.seeds, table.data, table.inits, table.optimizers, table.manifolds, table.dims
+    ):
+        for trial in table.trials.get(manifold, [{}] if not table.trials else []):
+            # A trial stands on the recipe alone: what won before has no part in it.
+            base = recipe(data, manifold if not trial else "", init)
+            given = base | table.settings | trial
+            known = {f.name for f in dataclasses.fields(Settings)}
+            if wrong := given.keys() - known:
+                raise RequestError(
+                    f"unknown settings: {', '.join(sorted(wrong))}",
+                    f"Known are {', '.join(sorted(known))}.",
+                )
+            settings = Settings(
+                **{
+                    **given,
+                    "manifold": manifold,
+                    "dim": dim,
+                    "seed": seed,
+                    "optimizer": optimizer,
+                    "init": init,
+                }
+            )
+            yield Run(
+                f"{Path(data).stem if data.endswith(('.csv', '.tsv')) else data}-{manifold}-d{dim}"
+                f"{'-tree' * (init == 'tree')}{'-geoopt' * (optimizer == 'geoopt')}-s{seed}",
+                {"data": data, "digest": digests[data], **dataclasses.asdict(settings)},
+            )
+
+
+def settings_of(run: Run) -> Settings:
+    """The settings of a run's training."""
+    names = {f.name for f in dataclasses.fields(Settings)}
+    return Settings(**{k: v for k, v in run.settings.items() if k in names})
+
+
+def digest(hierarchy: Hierarchy) -> str:
+    """12 hex digits of what a hierarchy holds: a changed csv is another one."""
+    text = "\n".join(hierarchy.names).encode() + hierarchy.edges.tobytes()
+    return hashlib.sha256(text).hexdigest()[:12]
+
+
+def digests(table: Table) -> dict[str, str]:
+    """Of all its data. Raises as `graph.read`."""
+    return {data: digest(read(data)) for data in table.data}

@@ -1,0 +1,165 @@
+"""The WordNet study: what a small tree's points learn, what a stopped study keeps, bad requests."""
+
+import dataclasses
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from geomclip import evaluate
+from geomclip.errors import GeomclipError, RequestError
+from geomclip.hierarchy import Hierarchy
+
+FOLDER = Path(__file__).parents[1] / "experiments" / "wordnet"
+NAMES = ("graph", "runs", "training", "plan", "page", "reconstruct")
+sys.path.insert(0, str(FOLDER))
+try:
+    graph, runs, training, plan, page, reconstruct = map(importlib.import_module, NAMES)
+finally:
+    sys.path.remove(str(FOLDER))
+    # Other studies have a page.py too.
+    for name in NAMES:
+        sys.modules.pop(name, None)
+
+
+def tree() -> Hierarchy:
+    """60 nodes, two of them with two parents."""
+    rng = np.random.default_rng(0)
+    parents = [[]] + [[int(rng.integers(0, (i + 1) // 2))] for i in range(1, 60)]
+    parents[40].append(parents[40][0] + 1)
+    parents[59].append(30)
+    return Hierarchy.from_parents([f"n{i}" for i in range(60)], parents)
+
+
+@pytest.fixture
+def csv(tmp_path):
+    path = tmp_path / "labels.csv"
+    rows = [(f"n{c}", f"n{p}") for c, p in tree().edges]
+    path.write_text("child,parent\n" + "\n".join(map(",".join, rows)) + "\n")
+    return path
+
+
+def test_masks_are_the_closure():
+    h = tree()
+    ancestors = graph.Ancestors(h)
+    nodes, others = torch.tensor([59, 0, 40, 7]), torch.tensor([3, 0, 30, 59, 1])
+    for _ in range(2):  # the table of places is left as it was found
+        mask = ancestors.mask(nodes, others).numpy()
+        assert np.array_equal(mask, h.above.toarray()[nodes][:, others])
+    assert ancestors.of(nodes).tolist() == sorted(
+        {int(a) for node in nodes for a in h.ancestors(int(node))}
+    )
+    assert ancestors.count.tolist() == [len(h.ancestors(i)) for i in range(len(h))]
+
+
+def test_depth_first_order_keeps_subtrees_together():
+    h = Hierarchy.from_parents(list("abcdef"), [[], [0], [0], [1], [2], [1, 2]])
+    assert graph.depth_first(h).tolist() == [0, 1, 3, 5, 2, 4]
+
+
+def test_a_small_tree_is_learned_from_random_points():
+    h = tree()
+    settings = training.Settings(
+        "lorentz", 4, epochs=50, batch=20, burn_in=0.5, lr=0.3, negatives=60, last_negatives=60
+    )
+    trained = training.train(h, settings)
+    found = evaluate.reconstruct(trained.geometry.manifold, trained.points, h.above)
+    assert found.map > 0.9 and found.mean_rank < 1.5
+    again = training.train(h, dataclasses.replace(settings, epochs=1))
+    assert torch.equal(
+        again.points, training.train(h, dataclasses.replace(settings, epochs=1)).points
+    )
+
+
+def test_steps_first_grow_and_then_shrink():
+    shares = [training.rate(i / 100, 0.3) for i in range(101)]
+    assert shares[0] == pytest.approx(0.01) and shares[30] == 1 and shares[100] == 0.01
+    assert max(shares) == 1 and training.rate(0.0, 0.0) == 1
+
+
+def test_a_sphere_and_a_product_have_the_dimension_that_is_asked_for():
+    for name in training.MANIFOLDS:
+        for dim in (2, 5):
+            g = training.space(training.Settings(name, dim))
+            assert g.dim - g.manifold.codim == dim, name
+    with pytest.raises(ValueError, match="squared is for euclidean, not lorentz"):
+        training.Settings("lorentz", 5, squared=True)
+
+
+def test_the_command_resumes_and_refuses_in_one_line(csv, tmp_path, capsys):
+    flags = ["--data", str(csv), "--dim", "2", "--epochs", "2", "--quiet", "--json"]
+    flags += ["--out", str(tmp_path / "out"), "--manifold", "lorentz,sphere"]
+    assert reconstruct.main(flags) == 0
+    first = json.loads(capsys.readouterr().out)["runs"]
+    assert [r["name"] for r in first] == ["labels-lorentz-d2-s0", "labels-sphere-d2-s0"]
+    assert all(0 < r["map"] <= 1 and r["nodes"] == 59 for r in first)
+    files = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").iterdir()}
+    assert reconstruct.main(flags) == 0
+    assert json.loads(capsys.readouterr().out)["runs"] == first
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "out").iterdir()} == files
+    # Another csv under the same name is another run.
+    csv.write_text(csv.read_text() + "n60,n1\n")
+    assert reconstruct.main(flags) == 0
+    assert json.loads(capsys.readouterr().out)["runs"][0]["nodes"] == 60
+
+    csv.write_text("child,parent\na,b\nb,a\n")
+    assert reconstruct.main(flags) == 2
+    assert 'a cycle of parents: "a" -> "b" -> "a", rows 2, 3' in capsys.readouterr().err
+    assert reconstruct.main(["--data", "brid.n.01"]) == 2
+    assert 'there is no node "brid.n.01"' in capsys.readouterr().err
+    assert reconstruct.main(["--table", "mammal"]) == 2
+    assert 'there is no table "mammal"' in capsys.readouterr().err
+
+
+def test_a_stopped_study_keeps_what_it_has(tmp_path):
+    plan_ = [runs.Run(f"run{i}", {"seed": i}) for i in range(3)]
+    made = []
+
+    def do(run):
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        made.append(run.name)
+        return {"map": len(made)}
+
+    with pytest.raises(KeyboardInterrupt):
+        runs.complete(tmp_path, plan_, do)
+    assert [r.name for r in runs.missing(tmp_path, plan_)] == ["run2"]
+    made.clear()
+    results = runs.complete(tmp_path, plan_, do)
+    assert made == ["run2"] and [r["map"] for r in results] == [1, 2, 1]
+    assert runs.read(tmp_path) == results
+    (tmp_path / plan_[0].file).write_text("{")
+    with pytest.raises(GeomclipError, match="is no json"):
+        runs.complete(tmp_path, plan_, do)
+
+
+def test_sweeps_try_as_much_for_every_manifold():
+    sweep = plan.read_table("sweep")
+    assert set(sweep.trials) == set(training.MANIFOLDS) == set(sweep.manifolds)
+    assert len({len(trials) for trials in sweep.trials.values()}) == 1
+    with pytest.raises(RequestError, match="lorentz 1, sphere 0"):
+        plan.Table([], [], [], trials={"lorentz": [{}], "sphere": []})
+    # The seed that settings are chosen by is in no table.
+    tables = [plan.read_table(p.stem) for p in plan.TABLES.glob("*.toml") if p.stem != "sweep"]
+    assert tables and not any(set(table.seeds) & set(sweep.seeds) for table in tables)
+
+
+def test_tables_show_spread_nan_and_what_was_published():
+    def result(seed, map_, **settings):
+        values = {"data": "mammals", "manifold": "lorentz", "init": "random"}
+        values |= {"optimizer": "geomclip", "dim": 5, "seed": seed, **settings}
+        return {
+            "settings": values, "map": map_, "mean_rank": None if map_ is None else 2.0,
+            "train_cpu_seconds": 3.0, "steps": 10, "environment": {"threads": 1},
+        }  # fmt: skip
+
+    found = [result(0, 0.9), result(1, 0.8), result(0, None, optimizer="geoopt")]
+    lines = page.table(found).splitlines()
+    assert lines[2] == "| Lorentz | 2.00 ± 0.00 / 0.850 ± 0.071 |"
+    assert lines[3] == "| Lorentz, geoopt's RiemannianAdam | NaN (1 of 1) |"
+    assert lines[4].startswith("| published, Poincaré") and lines[4].endswith("| 1.26 / 0.927 |")
+    assert page.cost(found).startswith("3 runs, 2 seeds, 10 steps; training took 3 to 3 CPU")
