@@ -12,7 +12,8 @@ class DataConfig:
 
     source: str = "emoji"
     """`emoji`, or a path: csv/tsv, image folder, webdataset tars ({0000..0041}.tar), parquet, COCO
-    json; several joined by `::`. `--data PATH` is its short form, and may be repeated."""
+    json, a folder of CLIP_benchmark; several joined by `::`. `--data PATH` is its short form, and
+    may be repeated."""
     weights: tuple[float, ...] = ()
     """Share of the batches' pictures that each of several sources gives; by their sizes when empty.
     `--data-weights 3,1` is its short form."""

@@ -36,9 +36,11 @@ def label(name: str) -> str:
     return " ".join(name.replace("_", " ").split())
 
 
-def clean(texts: Iterable[str]) -> tuple[str, ...]:
-    """Captions with their white space tidied, the empty and the repeated ones left out."""
-    return tuple(dict.fromkeys(t for t in (" ".join(text.split()) for text in texts) if t))
+def clean(texts: Iterable[str], *, repeats: bool = False) -> tuple[str, ...]:
+    """Captions with their white space tidied, the empty and (but for `repeats`) the repeated ones
+    left out."""
+    tidy = [t for t in (" ".join(text.split()) for text in texts) if t]
+    return tuple(tidy if repeats else dict.fromkeys(tidy))
 
 
 class Pictures:

@@ -1,7 +1,7 @@
 """Json files of captions: COCO's, Karpathy's (with splits), or a plain list."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,19 @@ from geomclip.errors import RequestError
 _KNOWN = "Known: COCO (images, annotations), Karpathy (images with sentences), [{image, caption}]."
 
 
-def read_coco(path: Path, config: DataConfig) -> Iterator[Item]:
+def read_coco(
+    path: Path, config: DataConfig, only: Collection[str] = (), *, repeats: bool = False
+) -> Iterator[Item]:
     """The records of a json file, all captions of a picture in one record.
 
     Karpathy's restval counts as train. Pictures are looked for under `config.image_folder`, or
     beside the file, one folder up, and in `images` and the split's folder (train2017 for
     captions_train2017.json) of both. Raises RequestError for a file that is no json or has another
     layout.
+
+    Args:
+        only: splits to read, whose pictures alone need to be there; all where empty.
+        repeats: keep captions that a picture has twice, as protocols of retrieval count them.
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8-sig"))
@@ -30,7 +36,9 @@ def read_coco(path: Path, config: DataConfig) -> Iterator[Item]:
     except (ValueError, RecursionError) as error:
         raise RequestError(f"{path} is not readable as json: {error}", "Is it complete?") from None
     pictures = Pictures(_folders(path, config))
-    for where, name, id, captions, split, about in _entries(data, path, config):
+    for where, name, id, captions, split, about in _entries(data, path, config, repeats):
+        if only and SPLITS.get(split, split) not in only:
+            continue
         where = f"{path} {where}"
         labels = labels_of(about, config.label_columns)
         picture = next((p for n in name if (p := pictures.find(n))), None)
@@ -56,7 +64,7 @@ def read_coco(path: Path, config: DataConfig) -> Iterator[Item]:
 _Entry = tuple[str, list[str], str, tuple[str, ...], str, dict[str, Any]]
 
 
-def _entries(data: Any, path: Path, config: DataConfig) -> Iterator[_Entry]:
+def _entries(data: Any, path: Path, config: DataConfig, repeats: bool) -> Iterator[_Entry]:
     if isinstance(data, list):
         images = data
     elif isinstance(data, dict) and isinstance(data.get("images"), list):
@@ -74,16 +82,18 @@ def _entries(data: Any, path: Path, config: DataConfig) -> Iterator[_Entry]:
     if len(objects) != len(images):
         raise RequestError(f"{path}: an entry of its images is no object", _KNOWN)
     if isinstance(data, list):
-        yield from _plain(objects, config)
+        yield from _plain(objects, config, repeats)
     elif any("sentences" in image for image in objects):
-        yield from _karpathy(objects)
+        yield from _karpathy(objects, repeats)
     elif isinstance(data.get("annotations"), list):
-        yield from _coco(objects, data["annotations"], path)
+        yield from _coco(objects, data["annotations"], path, repeats)
     else:
         raise RequestError(f"{path} has images but neither annotations nor sentences", _KNOWN)
 
 
-def _coco(images: list[dict[str, Any]], annotations: list[Any], path: Path) -> Iterator[_Entry]:
+def _coco(
+    images: list[dict[str, Any]], annotations: list[Any], path: Path, repeats: bool
+) -> Iterator[_Entry]:
     captions: dict[str, list[str]] = {}
     for note in annotations:
         if isinstance(note, dict) and isinstance(note.get("caption"), str):
@@ -99,12 +109,12 @@ def _coco(images: list[dict[str, Any]], annotations: list[Any], path: Path) -> I
         known.add(id)
         name = image.get("file_name")
         names = [name] if isinstance(name, str) else []
-        yield f"image {id}", names, id, clean(captions.get(id, ())), "", image
+        yield f"image {id}", names, id, clean(captions.get(id, ()), repeats=repeats), "", image
     for id in captions.keys() - known:
         yield f"image {id}", [], id, (), "", {}
 
 
-def _karpathy(images: list[dict[str, Any]]) -> Iterator[_Entry]:
+def _karpathy(images: list[dict[str, Any]], repeats: bool) -> Iterator[_Entry]:
     for i, image in enumerate(images):
         id = next((image[k] for k in ("cocoid", "imgid", "filename") if k in image), i)
         sentences = image.get("sentences") or []
@@ -113,10 +123,17 @@ def _karpathy(images: list[dict[str, Any]]) -> Iterator[_Entry]:
         names = [name] if isinstance(name, str) else []
         if names and isinstance(folder, str):
             names = [f"{folder}/{name}", *names]
-        yield f"image {id}", names, str(id), clean(raw), str(image.get("split", "")), image
+        yield (
+            f"image {id}",
+            names,
+            str(id),
+            clean(raw, repeats=repeats),
+            str(image.get("split", "")),
+            image,
+        )
 
 
-def _plain(images: list[dict[str, Any]], config: DataConfig) -> Iterator[_Entry]:
+def _plain(images: list[dict[str, Any]], config: DataConfig, repeats: bool) -> Iterator[_Entry]:
     """Entries that name the same picture are one record, as in BLIP's lists."""
     keys = (
         (config.image_column,)
@@ -132,7 +149,14 @@ def _plain(images: list[dict[str, Any]], config: DataConfig) -> Iterator[_Entry]
         captions = captions_of(image, config.caption_column)
         merged.setdefault(name, (i, [], image))[1].extend(captions)
     for name, (i, texts, image) in merged.items():
-        yield f"entry {i}", [name], name, clean(texts), str(image.get("split", "")), image
+        yield (
+            f"entry {i}",
+            [name],
+            name,
+            clean(texts, repeats=repeats),
+            str(image.get("split", "")),
+            image,
+        )
 
 
 def _folders(path: Path, config: DataConfig) -> list[Path]:

@@ -62,7 +62,7 @@ def read_tars(shards: list[str], config: DataConfig) -> Iterator[Item]:
         else:
             if not count:
                 yield BadRecord(shard, "the shard is empty")
-            elif not _has_end_mark(shard):
+            elif not has_end_mark(shard):
                 yield BadRecord(shard, f"the shard is cut off: no end mark (after {count} samples)")
 
 
@@ -87,7 +87,7 @@ def samples(stream: Any, *, seekable: bool, start: int = 0) -> Iterator[Sample]:
             if suffix in current.names:
                 current.problem = f"two members of one name: {key}.{suffix}"
             current.names.append(suffix)
-            if suffix not in ("txt", "json") and not _is_image(suffix):
+            if suffix not in ("txt", "json", "cls") and not is_image(suffix):
                 continue
             if member.size > MAX_MEMBER:
                 current.problem = f"too large: {suffix} of {member.size:,} bytes"
@@ -134,11 +134,12 @@ def _members(tar: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, str, str]]
         tar.members = []  # type: ignore[attr-defined]
 
 
-def _is_image(suffix: str) -> bool:
+def is_image(suffix: str) -> bool:
+    """Whether a member of this suffix is a picture."""
     return f".{suffix.rsplit('.', 1)[-1]}" in IMAGE_SUFFIXES
 
 
-def _has_end_mark(shard: str) -> bool:
+def has_end_mark(shard: str) -> bool:
     """Whether a plain tar on disk ends with the block of zeros that its writer puts there last.
 
     tarfile takes the end of the file for the end of the archive, so that a shard cut between two
@@ -156,7 +157,7 @@ def record(sample: Sample, shard: str, prefix: str, config: DataConfig) -> Item:
     where, parts = f"{shard}: {sample.key}", sample.parts
     if sample.problem:
         return BadRecord(where, sample.problem)
-    images = [name for name in parts if _is_image(name)]
+    images = [name for name in parts if is_image(name)]
     if not images:
         return BadRecord(where, f"no picture: it holds only {', '.join(sample.names)}")
     try:

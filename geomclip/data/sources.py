@@ -4,7 +4,7 @@ Decoded pictures are held in memory (4 bytes a pixel: a million of 32 x 32 take 
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -16,6 +16,7 @@ from geomclip.data.config import DataConfig
 from geomclip.data.emoji import load_emoji
 from geomclip.data.files import IMAGE_SUFFIXES, Item, is_url
 from geomclip.data.fit import LETTERBOX, Fit
+from geomclip.data.read_benchmark import is_benchmark, read_benchmark
 from geomclip.data.read_coco import read_coco
 from geomclip.data.read_csv import NOT_UTF8, read_csv
 from geomclip.data.read_folder import read_folder
@@ -29,13 +30,14 @@ from geomclip.errors import RequestError
 
 log = logging.getLogger(__name__)
 
-Format = Literal["csv", "folder", "tar", "parquet", "json"]
+Format = Literal["csv", "folder", "tar", "parquet", "json", "benchmark"]
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
 TEMPLATES = ("{}", "a picture of {}", "a photo of {}")
 
 _FORMATS = (
-    "Known are csv/tsv, folders of pictures, webdataset tars, parquet, COCO and Karpathy json."
+    "Known are csv/tsv, folders of pictures, webdataset tars, parquet, COCO and Karpathy json, and "
+    "CLIP_benchmark's folders."
 )
 
 
@@ -172,10 +174,19 @@ def read_source(config: DataConfig) -> Iterator[Record | BadRecord]:
         yield item if isinstance(item, BadRecord) else item[0]
 
 
-def read_items(config: DataConfig) -> Iterator[Item]:
-    """As `read_source`, with the name of the split beside each record."""
+def read_items(
+    config: DataConfig, *, only: Collection[str] = (), repeats: bool = False
+) -> Iterator[Item]:
+    """As `read_source`, with the name of the split beside each record.
+
+    Args:
+        only: splits that are wanted; a format that can pass over the others does.
+        repeats: keep captions that a picture has twice, in json and CLIP_benchmark's folders.
+    """
     first: dict[str, str] = {}
-    parts = (_read(replace(config, source=part, weights=())) for part in config.sources)
+    parts = (
+        _read(replace(config, source=part, weights=()), only, repeats) for part in config.sources
+    )
     for item in chain.from_iterable(parts):
         if isinstance(item, tuple):
             record = item[0]
@@ -198,6 +209,8 @@ def sniff(source: str) -> Format:
     if source.startswith("pipe:") or is_url(source) or lower.endswith(TAR_SUFFIXES):
         return "tar"
     path = Path(source)
+    if is_benchmark(path):
+        return "benchmark"
     if path.is_dir():
         if _shards_in(path, TAR_SUFFIXES):
             return "tar"
@@ -239,16 +252,18 @@ def describe_bad(bad: list[BadRecord], total: int) -> tuple[str, str]:
     return what, f"{count}; --data.skip-bad leaves them out, `geomclip data check` lists them."
 
 
-def _read(config: DataConfig) -> Iterator[Item]:
+def _read(config: DataConfig, only: Collection[str], repeats: bool) -> Iterator[Item]:
     path = Path(config.source)
     kind, shards = files_of(config.source)
     try:
         if kind == "csv":
             yield from read_csv(path, config)
         elif kind == "json":
-            yield from read_coco(path, config)
+            yield from read_coco(path, config, only, repeats=repeats)
         elif kind == "folder":
             yield from read_folder(path, config)
+        elif kind == "benchmark":
+            yield from read_benchmark(path, config, only, repeats=repeats)
         elif kind == "parquet":
             yield from read_parquet(shards, config)
         else:

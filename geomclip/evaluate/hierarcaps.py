@@ -245,28 +245,12 @@ def hierarcaps_of(
     Raises:
         RequestError: as `read_hierarcaps`; or pictures that are missing (counted) or damaged.
     """
-    from geomclip.data.record import BadImage, decode_image
-    from geomclip.evaluate.features import image_points, inference, text_points
+    from geomclip.evaluate.features import inference, text_points
+    from geomclip.evaluate.pictures import picture_points
     from geomclip.evaluate.roots import roots_of
 
     chains = read_hierarcaps(path)
-    missing = [name for name in chains.images if not (Path(folder) / name).is_file()]
-    if missing:
-        raise RequestError(
-            f"{folder} lacks {len(missing):,} of {len(chains.images):,} pictures, {missing[0]} "
-            "the first",
-            "Fetch the pictures that the column image_url names into one folder.",
-        )
-    points = []
-    for i in range(0, len(chains.images), batch_size):
-        pictures: list[Tensor] = []
-        try:
-            for name in chains.images[i : i + batch_size]:
-                pictures.append(decode_image(Path(folder) / name, model.image_size, model.fit))
-        except BadImage as error:
-            raise RequestError(f"{Path(folder) / name}: {error}", "Fetch it again.") from None
-        points.append(image_points(model, torch.stack(pictures), batch_size))
-    images = torch.cat(points)
+    images = picture_points(model, chains.images, [folder], batch_size=batch_size).points
     texts = text_points(model, [t for chain in chains.texts for t in chain], batch_size=batch_size)
     lines = torch.stack([texts.of(chain) for chain in chains.texts])
     empty = text_points(model, [""], batch_size=batch_size).points[0]

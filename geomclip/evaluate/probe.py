@@ -10,7 +10,8 @@ that the map would distinguish.
 
 lambda is the best on a validation part out of 97 values from 1e-6 to 1e6, eight a decade, found as
 there: seven values two decades apart, then the neighbours of the best at half the spacing, down to
-an eighth of a decade. With it the probe is fitted again to training and validation part together.
+an eighth of a decade. Best is the largest share of right answers; of equals the smallest mean
+cross-entropy. With it the probe is fitted again to training and validation part together.
 """
 
 import warnings
@@ -112,15 +113,13 @@ def linear_probe(
     x, named = coordinates_of(geometry, training.points)
     z, _ = coordinates_of(geometry, validation.points)
     y = training.labels.numpy()
-    accuracy: dict[int, float] = {}
+    values: dict[int, tuple[float, float]] = {}
 
-    def at(place: int) -> float:
-        if place not in accuracy:
-            fitted = _Fitted(x, y, place, classes)
-            rank = fitted.rank(z, validation.labels)
-            accuracy[place] = (rank == 1).double().mean().item()
-            progress(len(accuracy))
-        return accuracy[place]
+    def at(place: int) -> tuple[float, float]:
+        if place not in values:
+            values[place] = _Fitted(x, y, place, classes).quality(z, validation.labels)
+            progress(len(values))
+        return values[place]
 
     best = search(at)
     both = np.concatenate([x, z]), np.concatenate([y, validation.labels.numpy()])
@@ -131,7 +130,7 @@ def linear_probe(
     return LinearProbe(
         found=classified(rank, asked.labels, classes),
         regularisation=10 ** (best / 8),
-        validation=accuracy[best],
+        validation=values[best][0],
         at_end=best in (LOWEST, HIGHEST),
         converged=final.converged,
         training=len(training),
@@ -178,7 +177,7 @@ def held_out_fifth(training: Labelled, seed: int = 0) -> tuple[Labelled, Labelle
     return training.rows(order[~out]), training.rows(order[out])
 
 
-def search(at: Callable[[int], float]) -> int:
+def search(at: Callable[[int], Any]) -> int:
     """The place with the largest value, where there is one peak: coarse, then ever finer."""
     best = _peak(at, range(LOWEST, HIGHEST + 1, COARSE))
     step = COARSE // 2
@@ -189,8 +188,8 @@ def search(at: Callable[[int], float]) -> int:
     return best
 
 
-def _peak(at: Callable[[int], float], places: "range | list[int]") -> int:
-    """The best place; of equals the one with the strongest regularisation."""
+def _peak(at: Callable[[int], Any], places: "range | list[int]") -> int:
+    """The best place; where all is equal the strongest regularisation."""
     return max(places, key=lambda place: (at(place), place))
 
 
@@ -215,10 +214,18 @@ class _Fitted:
 
     def rank(self, x: np.ndarray, labels: Int[Tensor, "n"]) -> Int[Tensor, "n"]:
         """Rank of each row's own class; a class that was not fitted stands last."""
+        return rank_of_best(self._logits(x), torch.arange(self.classes) == labels[:, None])
+
+    def quality(self, x: np.ndarray, labels: Int[Tensor, "n"]) -> tuple[float, float]:
+        """Share of right answers, and minus the mean cross-entropy of the classes fitted, nats."""
+        own = self._logits(x).log_softmax(-1).gather(1, labels[:, None])
+        right = (self.rank(x, labels) == 1).double().mean().item()
+        return right, own[own.isfinite()].mean().nan_to_num().item()
+
+    def _logits(self, x: np.ndarray) -> Float[Tensor, "n k"]:
         score = torch.from_numpy(self.model.decision_function(x))
-        if score.ndim == 1:  # of two classes the second one's
-            score = torch.stack([-score, score], 1)
+        if score.ndim == 1:  # of two classes the second's, over the first's
+            score = torch.stack([torch.zeros_like(score), score], 1)
         whole = score.new_full((len(x), self.classes), -torch.inf)
         whole[:, torch.from_numpy(self.model.classes_)] = score
-        own = torch.arange(self.classes) == labels[:, None]
-        return rank_of_best(whole, own)
+        return whole

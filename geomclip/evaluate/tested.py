@@ -65,15 +65,33 @@ def bootstrap_errors(
     Args:
         statistics: takes how often each item was drawn, (items,), float64.
     """
+    errors: list[float | None] = []
+    for kept in _resampled(statistics, items, draws, seed):
+        errors.append(float(np.std(kept, ddof=1)) if items > 1 and len(kept) > 1 else None)
+    return errors
+
+
+def bootstrap_intervals(
+    statistics: Callable[[np.ndarray], Sequence[float]], items: int, draws: int = 500, seed: int = 0
+) -> list[tuple[float, float] | None]:
+    """The middle 95 % of several statistics over resamples of their items (percentile bootstrap);
+    None for fewer than two items. Arguments as `bootstrap_errors`."""
+    ends: list[tuple[float, float] | None] = []
+    for kept in _resampled(statistics, items, draws, seed):
+        low, high = np.quantile(kept, (0.025, 0.975)) if kept else (0, 0)
+        ends.append((float(low), float(high)) if items > 1 and kept else None)
+    return ends
+
+
+def _resampled(
+    statistics: Callable[[np.ndarray], Sequence[float]], items: int, draws: int, seed: int
+) -> list[list[float]]:
+    """The values of each statistic over resamples of the items."""
     generator = np.random.default_rng(seed)
     share = np.full(items, 1 / items)
     rows = [statistics(generator.multinomial(items, share).astype(float)) for _ in range(draws)]
-    errors: list[float | None] = []
-    for values in zip(*rows, strict=True):
-        # A resample may leave a statistic undefined, as an area without positives.
-        kept = [v for v in values if math.isfinite(v)]
-        errors.append(float(np.std(kept, ddof=1)) if items > 1 and len(kept) > 1 else None)
-    return errors
+    # A resample may leave a statistic undefined, as an area without positives.
+    return [[v for v in values if math.isfinite(v)] for values in zip(*rows, strict=True)]
 
 
 def bootstrap_error(

@@ -95,10 +95,10 @@ def test_a_file_can_not_allow_pipes(tmp_path):
 
 def test_evaluate_asks_about_the_data_of_the_run(tmp_path):
     (tmp_path / "config.toml").write_text('[data]\nsource = "x.csv"\ncaption_column = "t"\n')
-    assert parse_evaluate([str(tmp_path)]).data.caption_column == "t"
+    assert parse_evaluate([str(tmp_path)]).reading.data.caption_column == "t"
     checkpoint = tmp_path / "checkpoints" / "step-000005"
-    assert parse_evaluate([str(checkpoint)]).data.source == "x.csv"
-    other = parse_evaluate([str(tmp_path), "--data", "y.csv"]).data
+    assert parse_evaluate([str(checkpoint)]).reading.data.source == "x.csv"
+    other = parse_evaluate([str(tmp_path), "--data", "y.csv"]).reading.data
     assert (other.source, other.caption_column) == ("y.csv", "")
 
 
