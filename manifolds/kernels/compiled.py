@@ -124,7 +124,7 @@ class Compiled:
         # A share of -inf (times a level of 0: NaN) calls no pair close.
         share = -torch.inf
         if p.space != "dot":
-            share = closeness(p.precision, p.x.points.shape[1])
+            share = closeness(p.precision, p.x.points.shape[1], p.c.device)
         return Block(
             product=product.data_ptr(),
             product_ld=product.stride(0),

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from manifolds.kernels import rounding
 from manifolds.kernels.library import Library, threads
 
 KINDS = {
@@ -68,14 +69,13 @@ class Problem(ctypes.Structure):
     )
 
 
-def closeness(kind: str, d: int) -> float:
+def closeness(kind: str, d: int, device: torch.device) -> float:
     """Share of T (csrc/pairs.h) below which a pair is computed from differences.
 
-    A float32 product over d terms was found off by up to (1.2 + 0.1 sqrt(d)) eps T for d from 1 to
-    4096. A distance takes half of the relative error, its square all of it: both stay within 40
+    A distance takes half of the product's relative error, its square all of it: both stay within 50
     eps.
     """
-    return (1.25 + 0.1 * d**0.5) / (32 if kind == "euclidean2" else 64)
+    return rounding.product_error(d, device) / (50 if kind == "euclidean2" else 100)
 
 
 @dataclass(frozen=True)
@@ -97,9 +97,10 @@ def _rows(x: Tensor) -> Tensor:
 def prepare(library: Library, kind: str, x: Tensor, y: Tensor, c: float) -> Prepared:
     """Row terms of x (n, d) and y (m, d), float32, n and m at least 1."""
     d = x.shape[1]
-    problem = Problem(kind=KINDS[kind], d=d, c=c, close=closeness(kind, d))
-    total = x.new_zeros(d, dtype=torch.float64)
-    problem.center = total.data_ptr()
+    problem = Problem(kind=KINDS[kind], d=d, c=c, close=closeness(kind, d, x.device))
+    total = x.new_zeros(d + 1, dtype=torch.float64)
+    center = total[:d]
+    problem.center = center.data_ptr()
     keep, scaled, exacts = [total], [], []
     for side, points in ((problem.x, _rows(x)), (problem.y, _rows(y))):
         n = points.shape[0]
@@ -113,8 +114,11 @@ def prepare(library: Library, kind: str, x: Tensor, y: Tensor, c: float) -> Prep
         exacts.append(exact)
         scaled.append(factors)
     most = max(x.shape[0], y.shape[0])
-    library.call("manifolds_measure", ctypes.byref(problem), total, block=(most, d, d))
+    library.call("manifolds_measure", ctypes.byref(problem), total, block=(most, d, d + 1))
     total /= x.shape[0] + y.shape[0]
+    # Off the mean by a little that differs from feature to feature: no product has equal terms.
+    spread2 = (total[d] - center.square().sum()).clamp_(min=0) / max(1, d)
+    center.addcmul_(rounding.noise(d, x.device), spread2.sqrt_())
     library.call("manifolds_prepare", ctypes.byref(problem))
     return Prepared(library, problem, (scaled[0], scaled[1]), (exacts[0], exacts[1]), tuple(keep))
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from manifolds.kernels import build
 from manifolds.kernels.build import BuildError, Built, build_cpp
 
-ABI_VERSION = 3
+ABI_VERSION = 4
 CHOICES = ("auto", "torch", "cpp", "cuda")
 
 

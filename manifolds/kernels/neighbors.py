@@ -17,7 +17,7 @@ from torch import Tensor
 
 from manifolds.arguments import prepare, work_dtype
 from manifolds.base import Manifold
-from manifolds.kernels import near, precision, spaces
+from manifolds.kernels import near, precision, rounding, spaces
 from manifolds.kernels.contrastive import FUNCTIONS, NAMES, supports
 
 SCORES = ("-dist", "dot")
@@ -110,8 +110,9 @@ class _Search:
         wide = work_dtype(query.device)
         self.c = manifold.c.detach().to(device=query.device, dtype=wide)
         work = query.dtype
-        self.x, self.a = spaces.build(self.space, query, self.c, work)
-        self.y, self.b = spaces.build(self.space, database, self.c, work)
+        turned = rounding.equal_terms(query, database)
+        self.x, self.a = spaces.build(self.space, query, self.c, work, turned=turned)
+        self.y, self.b = spaces.build(self.space, database, self.c, work, turned=turned)
         for what, level in (("query", self.a), ("database", self.b)):
             if not bool(level.isfinite().all()):
                 raise ValueError(f"topk on {manifold.name}: the {what} has points off the manifold")

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from manifolds.kernels.rounding import product_error
+
 PRECISIONS = ("float32", "bf16x3", "tf32")
 
 # Smallest share of `closeness`.
@@ -23,13 +25,12 @@ TAU = {"float32": 1 / 40, "bf16x3": 1 / 20, "tf32": 1 / 10}
 WIDE_TAU = 1e-7
 
 
-def closeness(precision: str, d: int) -> float:
+def closeness(precision: str, d: int, device: torch.device) -> float:
     """Share of A + B + h A B (`spaces`) below which u has lost its digits to the product.
 
-    A float32 product over d terms is off by up to (1.25 + 0.1 sqrt(d)) eps of it
-    (`fused.closeness`), and half of that relative error reaches a distance: at most 64 eps.
+    Half of the relative error of u reaches a distance: of a float32 product, at most 50 eps.
     """
-    return max(TAU[precision], (1.25 + 0.1 * d**0.5) / 128)
+    return max(TAU[precision], product_error(d, device) / 100)
 
 
 def check_precision(precision: str, device: torch.device) -> None:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from manifolds.kernels import near, radial, spaces
+from manifolds.kernels import near, radial, rounding, spaces
 from manifolds.kernels.compiled import Compiled, lines
 from manifolds.kernels.online import Online, finite
 from manifolds.kernels.tiles import CUT, TINY, Pairs, Tile
@@ -301,6 +301,8 @@ class Accumulation:
             self.by_c -= spaces.row_dots(self.x, p.x.vector, p.c.dtype).sum()
         for side, grad, level in zip((p.x, p.y), (self.x, self.y), self.levels, strict=True):
             grad.mul_(-p.k)
+            if p.turned:
+                rounding.turn(grad, back=True)
             self.by_c += spaces.pull_back(p.kind, side.points, side.level, p.c, grad, level)
         if self.near is not None:
             self.x += self.near[0]

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from manifolds.kernels import rounding
 from manifolds.numerics import deficit
 
 Rows = tuple[Tensor, Tensor]
@@ -124,16 +125,21 @@ def chunks(n: int, d: int) -> list[slice]:
     return [slice(start, min(start + step, n)) for start in range(0, n, step)]
 
 
-def build(space: Space, points: Tensor, c: Tensor, work: torch.dtype) -> Rows:
-    """(X (n, d) in the work dtype, A (n,) float64); X is `points` where nothing changes."""
+def build(
+    space: Space, points: Tensor, c: Tensor, work: torch.dtype, *, turned: bool = False
+) -> Rows:
+    """(X (n, d) in the work dtype, A (n,) float64); X is `points` where nothing changes.
+
+    turned: X by `rounding.turn`, as products of equal terms need it.
+    """
     n, d = points.shape
-    same = not space.copies and points.dtype == work
+    same = not space.copies and points.dtype == work and not turned
     vector = points.contiguous() if same else points.new_empty(n, d, dtype=work)
     level = points.new_empty(n, dtype=c.dtype)
     for part in chunks(n, d):
         rows, level[part] = space.rows(points[part].to(c.dtype), c)
         if not same:
-            vector[part] = rows
+            vector[part] = rounding.turn(rows.clone()) if turned else rows
     return vector, level
 
 

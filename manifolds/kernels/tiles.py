@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from manifolds.kernels import near, precision, radial, spaces
+from manifolds.kernels import near, precision, radial, rounding, spaces
 
 CPU_TILE = (512, 2048)
 GPU_TILE = (4096, 4096)
@@ -54,6 +54,8 @@ class Pairs:
     offset: int
     """Column of row 0's partner; partners are never part of a tile's sums."""
     precision: str
+    turned: bool
+    """Whether the vectors, and so their gradients, went through `rounding.turn`."""
 
     @property
     def kind(self) -> spaces.Space:
@@ -130,7 +132,7 @@ class Pairs:
         self, rows: slice, columns: slice, product: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
         """u of a block, 1 for partners, and its close pairs; float64 without a product."""
-        share = precision.closeness(self.precision, self.x.points.shape[1])
+        share = precision.closeness(self.precision, self.x.points.shape[1], self.c.device)
         if product is None:
             left, right = self.wide_rows(rows, columns)
             product, share = left @ right.mT, precision.WIDE_TAU
@@ -195,6 +197,8 @@ def build(
     """The pairs of x (n, d) and y (m, d): float64 inputs work in float64, all others in float32."""
     kind = spaces.SPACES[space]
     work = torch.float64 if x.dtype == torch.float64 else torch.float32
+    turned = rounding.equal_terms(x, y)
     sides = (p.contiguous() for p in (x, y))
-    x_side, y_side = (Side(p, *spaces.build(kind, p, c, work)) for p in sides)
-    return Pairs(space, function, x_side, y_side, c, kind.k(c), kind.coupled, offset, precision)
+    x_side, y_side = (Side(p, *spaces.build(kind, p, c, work, turned=turned)) for p in sides)
+    form = kind.k(c), kind.coupled
+    return Pairs(space, function, x_side, y_side, c, *form, offset, precision, turned)

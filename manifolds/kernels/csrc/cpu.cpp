@@ -6,7 +6,7 @@
 #include <unistd.h>
 #endif
 
-GC_EXPORT int manifolds_abi_version() { return 3; }
+GC_EXPORT int manifolds_abi_version() { return 4; }
 
 // Name of the instruction set that target_clones picks here.
 GC_EXPORT const char* manifolds_isa() {

@@ -1,7 +1,7 @@
 // The device library's identity, the scratch memory of its calls, and what a status means.
 #include "grid.h"
 
-GC_EXPORT int manifolds_abi_version() { return 3; }
+GC_EXPORT int manifolds_abi_version() { return 4; }
 
 #define GC_TEXT_OF(x) #x
 #define GC_TEXT(x) GC_TEXT_OF(x)

@@ -40,6 +40,7 @@ GC_CLONES void gc_center(const Problem& p, const Side& s, int64_t begin, int64_t
         const double factor = row_factor(p, norm);
 #pragma omp simd
         for (int64_t k = 0; k < p.d; ++k) sum[k] += factor * (double)x[k];
+        sum[p.d] += factor * norm * factor * norm;
     }
 }
 
@@ -90,18 +91,19 @@ GC_CLONES void gc_finish(const Problem& p, const Side& s, int64_t begin, int64_t
     }
 }
 
-// Fills exact of both sides, adds their features to sum (d) for the centre.
+// Fills exact of both sides; adds their features, and the squares of their lengths, to sum (d + 1).
 GC_EXPORT int manifolds_measure(const Problem* p, double* sum, int64_t threads) {
-    std::vector<double> sums(threads * p->d, 0.0);
+    const int64_t size = p->d + 1;
+    std::vector<double> sums(threads * size, 0.0);
     both_sides(*p, threads, [&](const Side& s, int64_t begin, int64_t end, int64_t me) {
         for (int64_t from = begin; from < end; from += BLOCK) {
             const int64_t to = end < from + BLOCK ? end : from + BLOCK;
             gc_norms(*p, s, from, to);
-            gc_center(*p, s, from, to, sums.data() + me * p->d);
+            gc_center(*p, s, from, to, sums.data() + me * size);
         }
     });
     for (int64_t t = 0; t < threads; ++t)
-        for (int64_t k = 0; k < p->d; ++k) sum[k] += sums[t * p->d + k];
+        for (int64_t k = 0; k < size; ++k) sum[k] += sums[t * size + k];
     return 0;
 }
 

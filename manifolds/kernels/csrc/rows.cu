@@ -20,25 +20,28 @@ struct Norms {
     }
 };
 
-// parts[stripe * d + k]: sum of feature k over the rows of a stripe; a block has 32 features.
+// parts[stripe * (d + 1) + k]: sum of feature k over the rows of a stripe, with the square of their
+// length as feature d; a block has 32 features.
 struct Center {
     static constexpr int THREADS = 128;
     GC_DEVICE void run(const Thread& t, Problem p, Side s, double* parts) {
         GC_SHARED(double, shares, WARPS * 32);
-        const uint32_t across = (uint32_t)gc_ceil(p.d, 32), block = (uint32_t)t.block();
+        const int64_t size = p.d + 1;
+        const uint32_t across = (uint32_t)gc_ceil(size, 32), block = (uint32_t)t.block();
         const int64_t stripe = block / across, k = block % across * 32 + t.lane();
         const int64_t end = (stripe + 1) * STRIPE < s.n ? (stripe + 1) * STRIPE : s.n;
         double total = 0;
-        for (int64_t i = stripe * STRIPE + t.warp(); i < end && k < p.d; i += WARPS) {
-            const double norm = s.exact[NORM * s.n + i];
+        for (int64_t i = stripe * STRIPE + t.warp(); i < end && k < size; i += WARPS) {
+            const double norm = s.exact[NORM * s.n + i], factor = row_factor(p, norm);
             if (row_counts(p, norm, s.exact[SCALE * s.n + i]))
-                total += row_factor(p, norm) * (double)s.points[i * s.ld + k];
+                total += k < p.d ? factor * (double)s.points[i * s.ld + k]
+                                 : factor * norm * factor * norm;
         }
         shares[t.index()] = total;
         t.sync();
-        if (t.warp() != 0 || k >= p.d) return;
+        if (t.warp() != 0 || k >= size) return;
         for (int w = 1; w < WARPS; ++w) total += shares[w * 32 + t.lane()];
-        parts[stripe * p.d + k] = total;
+        parts[stripe * size + k] = total;
     }
 };
 
@@ -89,13 +92,13 @@ struct Finish {
 };
 
 int measure(const Problem* p, const Side& s, double* sum, const Place* place) {
-    const int64_t stripes = gc_ceil(s.n, STRIPE);
+    const int64_t stripes = gc_ceil(s.n, STRIPE), size = p->d + 1;
     Work work(place);
-    double* parts = work.take<double>(stripes * p->d);
+    double* parts = work.take<double>(stripes * size);
     if (!work.enough()) return GC_NO_WORK;
     GC_TRY(gc_launch<Norms>(gc_ceil(s.n, WARPS), place, *p, s));
-    GC_TRY(gc_launch<Center>(stripes * gc_ceil(p->d, 32), place, *p, s, parts));
-    return add_parts(place, (const double*)parts, stripes, p->d, sum, gc_always());
+    GC_TRY(gc_launch<Center>(stripes * gc_ceil(size, 32), place, *p, s, parts));
+    return add_parts(place, (const double*)parts, stripes, size, sum, gc_always());
 }
 
 int finish(const Problem* p, const Side& s, const double* sums, float* v, const Place* place) {

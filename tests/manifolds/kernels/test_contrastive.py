@@ -4,11 +4,12 @@ import math
 
 import pytest
 import torch
+from separated import separated
 from torch import Tensor
 from torch.testing import assert_close
 
 from manifolds import MANIFOLDS, Manifold, functional
-from manifolds.kernels import contrastive
+from manifolds.kernels import contrastive, precision, rounding
 from manifolds.kernels.contrastive import PairSums, logsumexp, softplus_sum
 
 pytestmark = pytest.mark.usefixtures("small_tiles")
@@ -162,18 +163,33 @@ def test_close_pairs_keep_their_digits(name: str, score: str, spread: float, pat
     check(name, score, apart[:40], apart[40:], eps=64 * EPS)
 
 
-@pytest.mark.parametrize("name", ["euclidean", "lorentz", "poincare"])
-def test_long_products_of_equal_terms(name: str, path: str) -> None:
-    """Their roundings add up, to some 40 eps: no product may give pairs this close."""
-    d, n = 4096, 12
+@pytest.mark.parametrize("features", ["normal", "signs"])
+@pytest.mark.parametrize("name", ["euclidean", "lorentz"])
+def test_the_closest_pairs_that_products_may_give(name: str, features: str, path: str) -> None:
+    """Terms of one sign round in proportion to their sum, terms of one size (±) all alike."""
+    n, m = 16, build(name, torch.float64)
+    for d in (64, 384, 4096):
+        share = precision.closeness("float32", d, torch.device("cpu"))
+        apart = share * torch.linspace(1.1, 2.5, n, dtype=torch.float64)
+        worst = 0.0
+        for size in (0.6, 0.9):
+            x, y = separated(features, d, apart)
+            x, y = (m.projx(p * size).float() for p in (x, y))
+            # So sharp that the nearest decides, and that is the partner.
+            sharp = 1e4
+            found = logsumexp(m.float(), x, y.roll(1, 0), offset=n, scale=sharp).row / -sharp
+            expected = m.double().dist(x.double(), y.double())
+            worst = max(worst, ((found - expected).abs() / expected).max().item())
+        assert worst <= 64 * EPS, f"d={d}: {worst / EPS:.0f} eps"
+
+
+@pytest.mark.parametrize("name", ["euclidean", "sphere", "lorentz", "poincare"])
+def test_points_whose_coordinates_are_turned(name: str, path: str) -> None:
+    x, y = separated("signs", 33, torch.linspace(0.1, 1, 19, dtype=torch.float64))
     m = build(name, torch.float64)
-    size = torch.linspace(0.25, 0.5, n, dtype=torch.float64)[:, None] / math.sqrt(d)
-    x = size.float().expand(n, d).contiguous()
-    y = x * (1 + 0.25 * (-1.0) ** torch.arange(d))  # |x - y|^2 is 3 % of |x|^2 + |y|^2
-    # A sum of one logit is that logit.
-    found = [logsumexp(m.float(), y[[i]], x[[i]], offset=1).row for i in range(n)]
-    expected = -m.double().dist(y.double(), x.double())
-    assert ((torch.cat(found) - expected).abs() / expected.abs()).max() < 64 * EPS
+    x, y = (m.projx(p * 0.8) for p in (x, y))
+    assert rounding.equal_terms(x, y) and not rounding.equal_terms(x, torch.randn(19, 33))
+    check(name, "-dist", x, y)
 
 
 @pytest.mark.parametrize("radius", [6.0, 12.0, 20.0, 40.0])

@@ -8,6 +8,7 @@ import math
 
 import pytest
 import torch
+from separated import separated
 from torch import Tensor
 
 from manifolds import functional as F
@@ -105,6 +106,26 @@ def test_angles_at_every_separation(kind, d):
         exact = SINGLE[kind](x.double()[:, None], y.double(), 1.0)
         error = (out - exact).abs()
         assert (error <= 32 * EPS * exact + 16 * EPS).all(), (error / EPS).max()
+
+
+@needs_library
+@pytest.mark.parametrize("features", ["normal", "signs"])
+@pytest.mark.parametrize("kind", ["lorentz", "sphere", "euclidean2"])
+def test_the_closest_pairs_that_products_may_give(kind, features):
+    """Terms of one sign round in proportion to their sum, terms of one size (±) all alike."""
+    for d in (64, 384, 4096):
+        share = fused.closeness(kind, d, torch.device("cpu"))
+        apart = share * torch.linspace(1.1, 2.5, 16, dtype=torch.float64)
+        for size in (0.6, 0.9):
+            x, y = separated(features, d, apart)
+            x, y = (torch.cat([p, -p]) * size for p in (x, y))  # centred: the mean blurs nothing
+            x, y = (x / size, y / size) if kind == "sphere" else (x, y)
+            x, y = x.float(), y.float()
+            found = forward(kind, x, y, 1.0).diagonal()[:16]
+            error = relative(kind, found, x[:16], y[:16], 1.0)
+            assert error <= 64, f"d={d}: {error:.0f} eps"
+        if d == 384:
+            check(kind, x[12:20], y[12:20], 1.0)
 
 
 def cloud(kind: str, n: int, d: int, r: float, spread: float, c: float) -> Tensor:
