@@ -6,6 +6,7 @@ float64 out; everything else (also under autocast, which leaves float64 alone) c
 """
 
 import math
+import numbers
 from typing import TypeAlias
 
 import torch
@@ -39,6 +40,11 @@ _NAMES: dict[str, str | tuple[str, ...]] = {
     "dist2plane": "xpa",
     "pairwise_dist2plane": "xpa",
     "HyperplaneRegression": "xpa",
+    "translate": ("x", "by"),
+    "boost": ("by",),
+    "gyration": "xyz",
+    "rotation": "uv",
+    "rotate": ("x", "matrix"),
 }
 """What an operation calls its tensors, for errors; x, y, v if it is not listed."""
 
@@ -148,14 +154,23 @@ def holds(condition: Tensor) -> bool:
         return True
 
 
+def check_number(op: str, name: str, value: object) -> None:
+    """Raises TypeError unless an argument is a real number."""
+    if not isinstance(value, (float, int)) and not isinstance(value, numbers.Real):
+        kind = type(value).__name__
+        raise TypeError(f"{op}: {name} must be a real number, got {name}={value!r} ({kind})")
+
+
 def curvature(op: str, c: Scalar, like: Tensor) -> Tensor:
     """c as a 0-dim tensor beside `like`.
 
     Raises:
+        TypeError: c is neither a real number nor a tensor of real numbers.
         ValueError: c <= 0, NaN or infinite, or not 0-dim. A tensor's value is looked at where
             `holds` can (elsewhere a bad c gives NaN).
     """
     if not isinstance(c, Tensor):
+        check_number(op, "c", c)
         if not (c > 0 and math.isfinite(c)):
             raise ValueError(
                 f"{op}: c must be positive and finite (curvature magnitude), got c={c}"
@@ -163,6 +178,8 @@ def curvature(op: str, c: Scalar, like: Tensor) -> Tensor:
         return torch.as_tensor(c, dtype=like.dtype, device=like.device)
     if c.ndim != 0:
         raise ValueError(f"{op}: c must be a number or a 0-dim tensor, got shape {tuple(c.shape)}")
+    if c.is_complex() or c.dtype == torch.bool:
+        raise TypeError(f"{op}: c must be a real number, got a tensor of {c.dtype}")
     if not holds((c > 0) & c.isfinite()):
         raise ValueError(
             f"{op}: c must be positive and finite (curvature magnitude), got c={c.item()}"
@@ -171,7 +188,8 @@ def curvature(op: str, c: Scalar, like: Tensor) -> Tensor:
 
 
 def check_min_radius(op: str, min_radius: float) -> None:
-    """Raises ValueError unless min_radius (the cones' K) is positive and finite."""
+    """Raises ValueError unless min_radius (the cones' K) is positive and finite, or TypeError."""
+    check_number(op, "min_radius", min_radius)
     if not (min_radius > 0 and math.isfinite(min_radius)):
         raise ValueError(f"{op}: min_radius must be positive and finite, got {min_radius}")
 
@@ -200,11 +218,13 @@ def time(op: str, t: float | int | Tensor, *points: Tensor) -> float | Tensor:
     """The time of a point on a geodesic, a number or as (..., 1) beside checked points (..., d).
 
     Raises:
+        TypeError: t is neither a real number nor a tensor.
         ValueError: the points do not fit, or t is no real tensor on their device (a 0-dim one may
             lie anywhere) that broadcasts with their leading dimensions.
     """
     dtype = check(op, *points)
     if not isinstance(t, Tensor):
+        check_number(op, "t", t)
         return float(t)
     if t.is_complex() or t.dtype == torch.bool:
         raise ValueError(f"{op}: t must be a real number or tensor, got {t.dtype}")

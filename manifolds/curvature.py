@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from manifolds.arguments import curvature
+from manifolds.arguments import check_number, curvature
 from manifolds.base import Manifold
 
 C_MIN, C_MAX = 1e-3, 1e3
@@ -21,6 +21,7 @@ class CurvedManifold(Manifold):
         c_min, c_max: what `apply_bounds_` keeps c within.
 
     Raises:
+        TypeError: c, c_min or c_max is no real number.
         ValueError: unless 0 < c_min <= c <= c_max < inf, or c is a tensor that is not 0-dim.
     """
 
@@ -48,6 +49,8 @@ class CurvedManifold(Manifold):
                 self.register_parameter("log_c", None)
                 return
             c = c.item()
+        for name, value in (("c", c), ("c_min", c_min), ("c_max", c_max)):
+            check_number(self.name, name, value)
         if not (c > 0 and math.isfinite(c)):
             raise ValueError(
                 f"{self.name}: c must be positive and finite (curvature magnitude), got c={c}"

@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from manifolds.arguments import holds, prepare
+from manifolds.arguments import check_number, holds, prepare
 from manifolds.models import Space
 from manifolds.numerics import safe_sqrt, sinc, sinhc
 
@@ -57,6 +57,7 @@ def _spread(op: str, std: float | Tensor, leading: tuple[int, ...]) -> float | T
             raise ValueError(f"{op}: std must not be negative, got {std.min().item():g}")
         _fits(op, "std", std.shape, leading)
         return std.unsqueeze(-1)
+    check_number(op, "std", std)
     if not 0 <= std < math.inf:
         raise ValueError(f"{op}: std must be finite and not negative, got {std}")
     return std

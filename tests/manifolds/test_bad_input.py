@@ -19,7 +19,7 @@ from spaces import (
 )
 from torch import Tensor
 
-from manifolds import MANIFOLDS, functional
+from manifolds import MANIFOLDS, functional, isometries
 from manifolds.functional.derived import OPERATIONS
 
 CURVED = [name for name in MANIFOLDS if name != "euclidean"]
@@ -264,3 +264,36 @@ def test_checks_of_what_is_no_point_at_all_are_false_with_a_reason(name):
     ):
         ok, reason = m.check_vector(x, bad, explain=True)
         assert not ok and re.search(rf"{m.name}\.check_vector: .*{rule}", reason)
+
+
+@pytest.mark.parametrize("value", X)
+def test_what_is_no_number_is_named(value):
+    x = torch.full((2, 3), 0.1)
+    said = rf"must be a real number, got {{}}={re.escape(repr(value))} \({type(value).__name__}\)"
+    m = MANIFOLDS["lorentz"]()
+    for op, name, f in (
+        ("Lorentz", "c", lambda: MANIFOLDS["lorentz"](c=value)),
+        ("Lorentz", "c_max", lambda: MANIFOLDS["lorentz"](c_max=value)),
+        ("Lorentz.dist", "c", lambda: functional.lorentz_dist(x, x, value)),
+        ("PoincareBall.mobius_add", "c", lambda: isometries.mobius_add(x, x, value)),
+        ("PoincareBall.mobius_scalar", "t", lambda: isometries.mobius_scalar(value, x, 1.0)),
+        ("Lorentz.half_aperture", "min_radius", lambda: m.half_aperture(x, min_radius=value)),
+        ("Lorentz.random_normal", "std", lambda: m.random_normal(2, 3, std=value)),
+    ):
+        with pytest.raises(TypeError, match=rf"^{re.escape(op)}: {name} {said.format(name)}$"):
+            f()
+
+
+def test_isometries_name_their_arguments():
+    x, y, c = torch.full((2, 3), 0.1), torch.full((2, 4), 0.1), 1.0
+    sizes = r"{} \(2, 3\), {} \(2, 4\)"
+    for op, names, f in (
+        ("Lorentz.translate", "x by", lambda: isometries.lorentz_translate(x, y, c)),
+        ("PoincareBall.mobius_add", "x y", lambda: isometries.mobius_add(x, y, c)),
+        ("PoincareBall.gyration", "y z", lambda: isometries.gyration(x, x, y, c)),
+        ("manifolds.rotation", "u v", lambda: isometries.rotation(x, y)),
+    ):
+        with pytest.raises(ValueError, match=rf"^{op}: .*{sizes.format(*names.split())}$"):
+            f()
+    with pytest.raises(ValueError, match=r"^Lorentz.boost: .*by torch.int64"):
+        isometries.lorentz_boost(x.long(), c)
