@@ -65,7 +65,7 @@ def test_cells_differ_in_what_is_studied_alone(scripts, runs):
 def test_a_stopped_comparison_goes_on_and_another_is_refused(scripts, tmp_path, monkeypatch):
     paper, grid, begun, told = scripts["paper"], scripts["grid"], [], []
 
-    def train_cell(run, more):
+    def train_cell(run, more, folder):
         if len(begun) == 2:
             raise KeyboardInterrupt
         begun.append(grid.name_of(run))
@@ -173,6 +173,7 @@ def test_a_cell_of_data_without_labels_has_what_the_figures_need(scripts, tmp_pa
     paper.run(small, tmp_path / "out", "", 9.0, lambda text: None)
     lines = paper.read_cells(tmp_path / "out", [grid.name_of(r) for r in grid.plan(small)])
     assert [line["name"] for line in lines] == ["clip-seed0", "meru-seed0", "meru-ent0.2-seed0"]
+    assert not list((tmp_path / "out" / "begun").iterdir())
     page.write(lines, 3, tmp_path / "out", grid.plan(small)[0].config.data)
     text = (tmp_path / "out" / "paper.md").read_text()
     assert "3 of 3 cells are finished" in text and "Retrieval, mean R@10" in text

@@ -67,13 +67,6 @@ def plan(grid: Grid) -> list[PlannedRun]:
             data=data,
             overrides={**grid.overrides, "model": model},
         )
-    # A cell is short: it is repeated, not resumed.
-    runs = [
-        dataclasses.replace(
-            run, config=dataclasses.replace(run.config, checkpoint_every=run.config.steps)
-        )
-        for run in runs
-    ]
     return sorted(runs, key=lambda run: run.seed)  # stable
 
 

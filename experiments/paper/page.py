@@ -9,6 +9,7 @@ import figures
 import tables
 from cell import shown_rows
 from claims import claims
+from grid import read_grid
 from study import Study
 
 from geomclip.comparison.cells import splits_of
@@ -201,14 +202,17 @@ def control(study: Study, lines: Sequence[dict[str, Any]]) -> str:
 
 
 def full(lines: Sequence[dict[str, Any]]) -> str:
-    """What a cell of the full grid takes."""
+    """What the full grid takes, from a few steps of some of its cells."""
     if not lines:
         return "Not measured."
+    steps = read_grid(HERE / "full.toml").steps
     step = sum(v["train_cpu_seconds"] / v["step"] for v in lines) / len(lines)
-    spent = sum(v["train_cpu_seconds"] + v["evaluation_cpu_seconds"] for v in lines) / len(lines)
-    planned = lines[0]["planned"]
+    rest = sum(v["evaluation_cpu_seconds"] for v in lines) / len(lines)
+    cells = lines[0]["planned"]
+    names = style.words([f"`{v['name']}`" for v in lines])
     return (
-        f"Measured on {len(lines)} of its {planned} cells: {step:.3f} CPU seconds a step, "
-        f"{spent:.0f} a cell of {lines[0]['step']} steps, so about {spent * planned / 3600:.1f} "
-        "CPU hours for all."
+        f"Measured on {lines[0]['step']} steps of {names}, start included: {step:.2f} CPU seconds "
+        f"a step and {rest:.1f} for what is measured then, so about "
+        f"{(steps * step + rest) / 60:.0f} CPU minutes for each of the {cells} cells and "
+        f"{cells * (steps * step + rest) / 3600:.1f} CPU hours for all."
     )

@@ -5,10 +5,10 @@
     python experiments/paper/paper.py --only 'meru*' --minutes 7
     python experiments/paper/paper.py --page --docs          # docs/paper.md, its figures
 
-The grid is paper.toml, or --grid. A finished cell is a file of OUT/cells, and is not run again:
-after an interruption the same command goes on. All cells run in this process, one after the other
-in one thread, first every cell with the first seed. At the end, and after each stop, tables and
-figures of what is finished are written into OUT.
+The grid is paper.toml, or --grid. A finished cell is a file of OUT/cells, and is not run again; one
+that was begun goes on from its last checkpoint: after an interruption the same command continues.
+All cells run in this process, one after the other in one thread, first every cell with the first
+seed. At the end, and after each stop, tables and figures of what is finished are written into OUT.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import dataclasses
 import json
 import math
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +24,8 @@ from typing import Any
 
 from grid import Grid, chosen, name_of, plan, read_grid
 
-from geomclip.errors import GeomclipError, RequestError
+from geomclip.comparison.plan import PlannedRun
+from geomclip.errors import GeomclipError, Interrupted, RequestError
 
 HERE = Path(__file__).parent
 GRID = HERE / "paper.toml"
@@ -58,39 +60,54 @@ def run(grid: Grid, out: Path, only: str, minutes: float, tell: Any) -> None:
     Raises:
         RequestError: `out` has a cell that was trained with other settings, or as `plan`.
         GeomclipError: a training failed; the finished cells are kept.
+        Interrupted: SIGINT or SIGTERM; the cell at work is saved at the step it was at.
     """
     from cell import measured
 
-    from geomclip.comparison.cells import complete, key, settings, train_cell
+    from geomclip.comparison.cells import complete, key, train_cell
     from geomclip.data.sources import check_comparable
     from geomclip.results import finite, write_file
-    from geomclip.train.run import FREE
 
     runs = chosen(plan(grid), only)
     data = runs[0].config.data
     if data.source != "emoji":
         check_comparable(data)
     lines = read_cells(out, [name_of(run) for run in runs])
+    check(runs, lines, out)
+
+    def do(planned: PlannedRun) -> Line:
+        name = name_of(planned)
+        begun = out / "begun" / name
+        return train_cell(planned, lambda trained: {"name": name, **measured(trained)}, begun)
+
+    def keep(line: Line) -> None:
+        write_file(file_of(out, line["name"]), json.dumps(finite(line)) + "\n")
+        shutil.rmtree(out / "begun" / line["name"], ignore_errors=True)
+
+    try:
+        complete(runs, {key(v["settings"]): v for v in lines}, do, keep, tell, 60 * minutes)
+    except Interrupted as error:
+        how = "The same command continues where it stopped."
+        raise Interrupted(error.what.partition(", saved")[0], how) from None
+
+
+def check(runs: Sequence[PlannedRun], lines: Sequence[Line], out: Path) -> None:
+    """Raises RequestError where a finished cell was trained with other settings than its run's."""
+    from geomclip.comparison.cells import key, settings
+    from geomclip.train.run import FREE
+
     have = {line["name"]: line["settings"] for line in lines}
     for planned in runs:
         wanted = settings(planned.config)
         other = have.get(name_of(planned), wanted)
-        changed = [k for k in other.keys() | wanted.keys() if other.get(k) != wanted.get(k)]
-        if changed:
-            k = min(changed, key=lambda k: (k in FREE, k))  # one that changes numbers, if any
+        if key(other) != key(wanted):
+            names = (other.keys() | wanted.keys()) - set(FREE)
+            k = min(k for k in names if other.get(k) != wanted.get(k))
             raise RequestError(
                 f"{file_of(out, name_of(planned))} was trained with other settings: {k} is "
                 f"{wanted.get(k)!r}, was {other.get(k)!r}",
                 "Choose another --out, or give the settings it had.",
             )
-    complete(
-        runs,
-        {key(line["settings"]): line for line in lines},
-        lambda run: train_cell(run, lambda trained: {"name": name_of(run), **measured(trained)}),
-        lambda line: write_file(file_of(out, line["name"]), json.dumps(finite(line)) + "\n"),
-        tell,
-        60 * minutes,
-    )
 
 
 def parsed(argv: Sequence[str] | None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:

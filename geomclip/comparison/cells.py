@@ -18,6 +18,7 @@ from geomclip.comparison.measure import final_radius, threads
 from geomclip.comparison.plan import PlannedRun
 from geomclip.data.config import DataConfig
 from geomclip.train.config import TrainConfig
+from geomclip.train.run import FREE
 
 if TYPE_CHECKING:
     from geomclip.data.splits import Splits
@@ -59,26 +60,35 @@ def settings(config: TrainConfig) -> Line:
 
 
 def key(configured: Line) -> str:
-    """What two cells with the same settings have in common."""
-    return json.dumps(configured, sort_keys=True)
+    """What two cells have in common whose settings are the same but for those that change no
+    number, such as the steps between checkpoints."""
+    return json.dumps({k: v for k, v in configured.items() if k not in FREE}, sort_keys=True)
 
 
-def train_cell(run: PlannedRun, more: Callable[[Trained], Line] = lambda trained: {}) -> Line:
-    """Train a run in a folder that is removed, evaluate it; the cell.
+def train_cell(
+    run: PlannedRun,
+    more: Callable[[Trained], Line] = lambda trained: {},
+    folder: Path | None = None,
+) -> Line:
+    """Train a run, evaluate it; the cell.
 
     Args:
         more: further entries of the cell.
+        folder: the run folder, where a run that was begun is continued; one that is removed at the
+            end when not given.
+
+    Raises what `train` raises.
     """
     from geomclip.evaluate import evaluate
     from geomclip.train import train
     from geomclip.train.log import read_metrics
-    from geomclip.train.run import METRICS, load_run
+    from geomclip.train.run import METRICS, has_run, load_run
 
     config = run.config
     splits = splits_of(config.data, config.model.image.image_size)
-    with threads(config.threads), tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "run"
-        done = train(config, out, splits=splits)
+    with threads(config.threads), tempfile.TemporaryDirectory() as temporary:
+        out = folder or Path(temporary) / "run"
+        done = train(config, out, splits=splits, resume=has_run(out))
         model, records = load_run(out), read_metrics(out / METRICS)
         start = time.process_time()
         found = evaluate(model, splits, min_radius=final_radius(config))
