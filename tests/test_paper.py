@@ -4,14 +4,18 @@ what was found."""
 import dataclasses
 import importlib
 import json
+import os
+import signal
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
 from geomclip.comparison.cells import settings
-from geomclip.errors import RequestError
+from geomclip.errors import Interrupted, RequestError
 from manifolds import Euclidean, Lorentz
 
 FOLDER = Path(__file__).parents[1] / "experiments" / "paper"
@@ -155,9 +159,9 @@ def test_the_page_and_its_figures_are_those_of_the_cells(scripts):
         assert f"(images/{name})" in text
 
 
-@pytest.mark.slow
-def test_a_cell_of_data_without_labels_has_what_the_figures_need(scripts, tmp_path):
-    paper, grid, page = scripts["paper"], scripts["grid"], scripts["page"]
+@pytest.fixture
+def small(scripts, tmp_path):
+    """A grid on data without labels."""
     from PIL import Image
 
     rows = ["filepath,caption"]
@@ -165,17 +169,55 @@ def test_a_cell_of_data_without_labels_has_what_the_figures_need(scripts, tmp_pa
         Image.new("RGB", (16, 16), (6 * i, 90, 200 - 5 * i)).save(tmp_path / f"{i}.png")
         rows.append(f"{i}.png,a picture of number {i}")
     (tmp_path / "shoes.csv").write_text("\n".join(rows) + "\n")
-    small = dataclasses.replace(
-        grid.read_grid(FOLDER / "paper.toml"), steps=2, geometries=["clip", "meru"], seeds=1,
-        final_layernorm=[True], data={"source": str(tmp_path / "shoes.csv"), "val_fraction": 0.4},
-        overrides={"batch_size": 8, "model": {"image": {"image_size": 16, "width": 8}}},
+    return dataclasses.replace(
+        scripts["grid"].read_grid(FOLDER / "paper.toml"), geometries=["clip", "meru"], seeds=1,
+        steps=2, final_layernorm=[True],
+        data={"source": str(tmp_path / "shoes.csv"), "val_fraction": 0.4},
+        overrides={
+            "batch_size": 8, "log_every": 1, "model": {"image": {"image_size": 16, "width": 8}},
+        },
     )  # fmt: skip
-    paper.run(small, tmp_path / "out", "", 9.0, lambda text: None)
-    lines = paper.read_cells(tmp_path / "out", [grid.name_of(r) for r in grid.plan(small)])
+
+
+@pytest.mark.slow
+def test_a_cell_of_data_without_labels_has_what_the_figures_need(scripts, small, tmp_path):
+    paper, grid, page = scripts["paper"], scripts["grid"], scripts["page"]
+    out = tmp_path / "out"
+    paper.run(small, out, "", 9.0, lambda text: None)
+    lines = paper.read_cells(out, [grid.name_of(r) for r in grid.plan(small)])
     assert [line["name"] for line in lines] == ["clip-seed0", "meru-seed0", "meru-ent0.2-seed0"]
-    assert not list((tmp_path / "out" / "begun").iterdir())
-    page.write(lines, 3, tmp_path / "out", grid.plan(small)[0].config.data)
-    text = (tmp_path / "out" / "paper.md").read_text()
+    page.write(lines, 3, out, grid.plan(small)[0].config.data)
+    text = (out / "paper.md").read_text()
     assert "3 of 3 cells are finished" in text and "Retrieval, mean R@10" in text
     assert "Zero-shot" not in text.partition("## Without entailment")[2].partition("##")[0]
-    assert all((tmp_path / "out" / "images" / name).is_file() for name in page.FIGURES)
+    assert all((out / "images" / name).is_file() for name in page.FIGURES)
+
+
+@pytest.mark.slow
+def test_a_cell_that_was_stopped_goes_on_where_it_was(scripts, small, tmp_path):
+    paper, long = scripts["paper"], dataclasses.replace(small, steps=40)
+    out, begun = tmp_path / "out", tmp_path / "out" / "begun" / "clip-seed0"
+
+    def stop():
+        path = begun / "metrics.jsonl"  # empty until the first step is done
+        while not (path.is_file() and path.stat().st_size):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    with pytest.raises(
+        Interrupted, match=r"stopped by SIGINT at step \d+ of 40\n  The same command"
+    ):
+        paper.run(long, out, "clip-seed0", 9.0, lambda text: None)
+    thread.join()
+    assert list((begun / "checkpoints").iterdir()) and not (out / "cells").exists()
+    for folder in (out, tmp_path / "whole"):
+        paper.run(long, folder, "clip-seed0", 9.0, lambda text: None)
+    assert not list((out / "begun").iterdir())
+    stopped, whole = (
+        json.loads((f / "cells" / "clip-seed0.json").read_text()) for f in (out, tmp_path / "whole")
+    )
+    for line in (stopped, whole):
+        del line["train_cpu_seconds"], line["evaluation_cpu_seconds"]
+    assert stopped == whole

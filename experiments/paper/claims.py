@@ -121,8 +121,8 @@ def claims(study: Study) -> str:
          f"Image → text R@10: {changes(study, off, ['i2t_r10'])}"])  # fmt: skip
     distance = [(a, b) for a, b in off if canonical(a.variant.geometry) in DISTANCE_LOGITS]
     other = [(a, b) for a, b in off if canonical(a.variant.geometry) not in DISTANCE_LOGITS]
-    add("The final LayerNorm hurts the geometries whose logit is a distance** (weakly attested)**.",
-        "If so, leaving it out helps those and not the others.",
+    add("The final LayerNorm hurts the geometries whose logit is a distance.",
+        "(Weakly attested.) If so, leaving it out helps those and not the others.",
         [f"Distance logits, zero-shot: {changes(study, distance, ZEROSHOT)}",
          f"The others, zero-shot: {changes(study, other, ZEROSHOT)}"])  # fmt: skip
 
