@@ -1,5 +1,6 @@
 """What a cell keeps beside its metrics: root distances, and what traversals meet."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -48,9 +49,18 @@ def measured(trained: Trained) -> dict[str, Any]:
         "chance": chance,
         "tau_texts": round(found.tau_texts.mean().item(), 6) if len(found.tau_texts) else None,
         "notes": notes_of(trained.records),
+        "step_cpu_seconds": step_cost(trained.records),
         "roots": roots(e),
         "traversal": ways(trained, split, e),
     }
+
+
+def step_cost(records: Sequence[dict[str, Any]]) -> float | None:
+    """CPU seconds of a step, without what comes before the first line of metrics.jsonl."""
+    if len(records) < 2:
+        return None
+    first, last = records[0], records[-1]
+    return rounded((last["cpu_seconds"] - first["cpu_seconds"]) / (last["step"] - first["step"]))
 
 
 def roots(e: Embeddings) -> dict[str, Any]:

@@ -203,16 +203,17 @@ def control(study: Study, lines: Sequence[dict[str, Any]]) -> str:
 
 def full(lines: Sequence[dict[str, Any]]) -> str:
     """What the full grid takes, from a few steps of some of its cells."""
-    if not lines:
+    costs = [v["step_cpu_seconds"] for v in lines if v["step_cpu_seconds"] is not None]
+    if not costs:
         return "Not measured."
     steps = read_grid(HERE / "full.toml").steps
-    step = sum(v["train_cpu_seconds"] / v["step"] for v in lines) / len(lines)
+    step = sum(costs) / len(costs)
     rest = sum(v["evaluation_cpu_seconds"] for v in lines) / len(lines)
     cells = lines[0]["planned"]
     names = style.words([f"`{v['name']}`" for v in lines])
     return (
-        f"Measured on {lines[0]['step']} steps of {names}, start included: {step:.2f} CPU seconds "
-        f"a step and {rest:.1f} for what is measured then, so about "
+        f"Measured on {lines[0]['step']} steps of {names}: {step:.2f} CPU seconds a step and "
+        f"{rest:.1f} for what is measured then, so about "
         f"{(steps * step + rest) / 60:.0f} CPU minutes for each of the {cells} cells and "
         f"{cells * (steps * step + rest) / 3600:.1f} CPU hours for all."
     )
