@@ -1,4 +1,4 @@
-"""What a text sees, geometry by geometry: its logit over the features of a picture, and its cone."""
+"""What a text sees in each geometry: its logit over the features of a picture, and its cone."""
 
 import torch
 from plot import COLOURS, Plane, pale, svg, text

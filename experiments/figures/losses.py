@@ -221,7 +221,7 @@ def pmrl() -> str:
 FIGURES = {
     f"loss-{f.__name__}": f
     for f in (
-        info_nce, sigmoid, supcon, individual, angle, uniformity, entailment, chains, hycoclip, gram,
-        pmrl,
+        info_nce, sigmoid, supcon, individual, angle, uniformity, entailment, chains, hycoclip,
+        gram, pmrl,
     )
 }  # fmt: skip

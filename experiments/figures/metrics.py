@@ -1,4 +1,4 @@
-"""Each metric over the one thing that it measures, planted; all by the functions that measure it."""
+"""Each metric over the one thing that it measures, planted; by the functions that measure it."""
 
 import math
 

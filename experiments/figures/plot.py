@@ -61,9 +61,8 @@ def curves(
         parts += [line([(490, at), (516, at)], colour, 2, DASHES[k % 4])]
         parts += [text(524, at + 5, name, "start")]
     parts.append(text(272, 336, across))
-    parts.append(
-        f'<text transform="translate(20 155) rotate(-90)" text-anchor="middle" fill="#333">{up}</text>'
-    )
+    turned = 'transform="translate(20 155) rotate(-90)" text-anchor="middle" fill="#333"'
+    parts.append(f"<text {turned}>{up}</text>")
     return svg(720, 350, parts)
 
 
