@@ -218,10 +218,47 @@ def pmrl() -> str:
     )
 
 
+def edges() -> str:
+    """What an edge adds to the loss, beside the hinge of the entailment loss."""
+    score = torch.linspace(-1.5, 1.5, 91, dtype=double)
+    lines = {}
+    none = torch.zeros(1, dtype=double)
+    for beta in (2.0, 8.0):
+        found = [losses.edge_loss(s.reshape(1), none, none, sharpness=beta) for s in score]
+        lines[f"edge, β = {beta:g}"] = torch.stack(found)
+    lines["angle outside of the cone"] = (-score).clamp_min(0)
+    return curves(
+        score, lines, across="score: half aperture minus exterior angle, radians",
+        up="part of the loss", high=4.0,
+    )  # fmt: skip
+
+
+def order() -> str:
+    """Level sets of the energy about a parent in two dimensions."""
+    parent = torch.tensor([0.5, 0.3], dtype=double)
+    plane = Plane(3)
+    energy = plane.values(lambda y: losses.order_energy(parent.expand_as(y), y))
+    plane.shade(energy <= 0, pale(COLOURS[4]))
+    for level in (0.25, 1.0, 2.25, 4.0, 6.25):
+        plane.level(energy, level, COLOURS[1])
+    plane.dot(parent.tolist(), "parent", COLOURS[2])
+    plane.title("energy 0.25, 1, 2.25, ...; 0 where shaded")
+    return svg(380, 390, plane.parts)
+
+
+def ranking() -> str:
+    """The loss of a positive over its lead, by how many negatives there are."""
+    lead = torch.linspace(-2, 10, 97, dtype=double)
+    lines = {f"{m} negatives": torch.log1p(m * torch.exp(-lead)) for m in (1, 10, 100)}
+    return curves(
+        lead, lines, across="logit of the positive over that of every negative", up="loss, nats"
+    )
+
+
 FIGURES = {
     f"loss-{f.__name__}": f
     for f in (
         info_nce, sigmoid, supcon, individual, angle, uniformity, entailment, chains, hycoclip,
-        gram, pmrl,
+        gram, pmrl, edges, order, ranking,
     )
 }  # fmt: skip

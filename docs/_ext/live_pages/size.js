@@ -4,3 +4,4 @@ if (window.parent !== window) {
   const tell = () => window.parent.postMessage({ live: location.pathname.split("/").pop(), height: document.body.scrollHeight }, "*");
   new ResizeObserver(tell).observe(document.body);
 }
+document.documentElement.dataset.live = "ready";
