@@ -1,6 +1,5 @@
 """Sphinx configuration; `make docs` builds the site into docs/_build/html."""
 
-import re
 import sys
 from pathlib import Path
 
@@ -17,6 +16,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "command_help",
+    "docstrings",
     "live",
     "mathml",
     "modules",
@@ -37,13 +37,3 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 napoleon_google_docstring = True
 napoleon_use_rtype = False
-
-
-def escape_arithmetic(app, what, name, obj, options, lines):  # type: ignore[no-untyped-def]
-    """Docstrings write |x|, *b, alpha_ as arithmetic; in reStructuredText they would be markup."""
-    for k, line in enumerate(lines):
-        lines[k] = re.sub(r"(?<=\w)_(?!\w)", r"\\_", line.replace("|", "\\|").replace("*", "\\*"))
-
-
-def setup(app):  # type: ignore[no-untyped-def]
-    app.connect("autodoc-process-docstring", escape_arithmetic)
