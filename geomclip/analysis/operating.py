@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from geomclip.viz.charts import Chart
 
 # Classes, points of each, and points of other classes that each is compared with; all even.
-CLASSES = 1000
+CLASSES = 500
 MEMBERS = 64
 OTHERS = 256
 THRESHOLDS = 100
@@ -183,12 +183,11 @@ def _utilities(
         pool = everyone[of != k]
         drawn = pool[torch.randint(len(pool), (OTHERS,), generator=generator).unique()]
         drawn = drawn[torch.randperm(len(drawn), generator=generator)]
-        halves = own[: len(own) // 2], own[len(own) // 2 :]
-        others = drawn[: len(drawn) // 2], drawn[len(drawn) // 2 :]
-        inside.append((_pairs(manifold, x[halves[0]]), _pairs(manifold, x[halves[1]])))
-        outside.append(
-            (_across(manifold, x, halves[0], others[0]), _across(manifold, x, halves[1], others[1]))
-        )
+        far = manifold.pairwise_dist(x[own], x[torch.cat([own, drawn])]).double()
+        a, b = len(own) // 2, len(drawn) // 2
+        among, against = far[:, : len(own)], far[:, len(own) :]
+        inside.append((_pairs(among[:a, :a]), _pairs(among[a:, a:])))
+        outside.append((against[:a, :b].flatten(), against[a:, b:].flatten()))
     at = _thresholds([part for pair in outside for part in pair])
     found = [
         torch.stack(
@@ -202,14 +201,10 @@ def _utilities(
     return torch.stack(found), at, (len(chosen), len(groups))
 
 
-def _pairs(manifold: Manifold, x: Float[Tensor, "n d"]) -> Float[Tensor, "p"]:
+def _pairs(far: Float[Tensor, "n n"]) -> Float[Tensor, "p"]:
     """Distances of all pairs of rows."""
-    i, j = torch.triu_indices(len(x), len(x), 1)
-    return manifold.pairwise_dist(x, x)[i, j].double()
-
-
-def _across(manifold: Manifold, x: Tensor, a: Tensor, b: Tensor) -> Float[Tensor, "p"]:
-    return manifold.pairwise_dist(x[a], x[b]).flatten().double()
+    i, j = torch.triu_indices(len(far), len(far), 1)
+    return far[i, j]
 
 
 def _thresholds(negatives: list[Tensor]) -> Float[Tensor, "t"]:
