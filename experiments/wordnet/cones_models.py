@@ -65,7 +65,7 @@ def cones(manifold: Manifold, nodes: int, dim: int, k: float) -> Model:
 
     score = half_aperture(x) - exterior_angle(x, y)        (radians)
     """
-    table = PointTable(nodes, manifold, dim)
+    table = PointTable(nodes, manifold, dim, sparse=True)
     # The radius at which the aperture is pi/2, from its formula.
     edge = k if isinstance(manifold, Euclidean) else math.asinh(2 * k) / math.sqrt(manifold.c)
     with torch.no_grad():
@@ -83,7 +83,7 @@ def cones(manifold: Manifold, nodes: int, dim: int, k: float) -> Model:
 def umbral(nodes: int, dim: int, radius: float) -> Model:
     """Shadow cones of balls of a radius, with the light at infinity (see `shadow`)."""
     manifold = UpperHalfSpace().double()
-    table = PointTable(nodes, manifold, dim, init_std=0.3 / math.sqrt(dim)).double()
+    table = PointTable(nodes, manifold, dim, init_std=0.3 / math.sqrt(dim), sparse=True).double()
     down = torch.tensor([0.0] * (dim - 1) + [-1.0], dtype=torch.float64)
     return Model(
         table,
@@ -95,7 +95,7 @@ def umbral(nodes: int, dim: int, radius: float) -> Model:
 
 def orders(nodes: int, dim: int, margin: float) -> Model:
     """Order embeddings: margin minus the energy of Vendrov et al., which is 0 in the whole cone."""
-    table = PointTable(nodes, Euclidean(), dim, init_std=0.3)
+    table = PointTable(nodes, Euclidean(), dim, init_std=0.3, sparse=True)
     return Model(
         table,
         lambda x, y: margin - order_energy(x, y),

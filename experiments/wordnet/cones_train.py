@@ -13,19 +13,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import geoopt
 import numpy as np
 import torch
 from cones_models import MODELS, Model, plant
 from splits import LinkSplit
 from torch import Tensor
-from torch.nn.functional import embedding
 
 from geomclip import dag
 from geomclip.errors import GeomclipError
 from geomclip.evaluate import best_threshold, f1_score
 from geomclip.losses import edge_loss
-from manifolds.optim.adam import POINT_EPS
+from manifolds.optim import RiemannianAdam
 
 INITS = ("random", "tree")
 
@@ -119,8 +117,7 @@ def batch_loss(
 
     groups = [children, parents, others_above, others_below]
     rows, place = torch.cat(groups).unique(return_inverse=True)
-    # The table is large and a batch touches little of it.
-    points = embedding(rows, model.table.weight, sparse=True)
+    points = model.table(rows)
     below, over, wrong_over, wrong_below = (
         points[part] for part in place.split([len(g) for g in groups])
     )
@@ -166,8 +163,7 @@ def train(
     edges = Edges(split.train, split.nodes)
     if s.init == "tree":
         plant(model, split.basic, depths(split), s.step, s.spread)
-    weight = model.table.weight
-    optimizer = geoopt.optim.SparseRiemannianAdam([weight], lr=s.lr, eps=POINT_EPS)
+    optimizer = RiemannianAdam([model.table.weight], lr=s.lr)
     steps = s.epochs * math.ceil(len(edges.children) / s.batch)
     done = 0
     for _ in range(s.epochs):
