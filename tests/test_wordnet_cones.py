@@ -158,7 +158,7 @@ def test_the_mask_is_who_is_above_whom_in_training():
     ]
 
 
-@pytest.mark.parametrize("model", ["umbral", "hyperbolic", "euclidean"])
+@pytest.mark.parametrize("model", ["umbral", "hyperbolic"])
 def test_a_tree_is_learned(model):
     splits, train = script("splits"), script("cones_train")
     split = splits.draw_split(binary_tree(6), 50, 0)
