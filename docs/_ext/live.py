@@ -18,6 +18,9 @@ from sphinx.util.docutils import SphinxDirective
 HERE = Path(__file__).parent / "live_pages"
 PAGES = ("cones", "curvature", "tree")
 
+# How a page opens: the address of the explorer holds what is shown.
+START = {"tree": "#t=branch"}
+
 # Geodesic length between two levels of the tree: 9 groups, 97 subgroups, 1,609 names.
 STEP = 2.0
 
@@ -67,10 +70,12 @@ def tree() -> str:
         parents=parents,
     )
     pictures = [
-        Picture("Euclidean plane", "euclidean", xy, r, c=0.0, cones=True),
-        Picture("Hyperbolic plane, c = 1", "hyperbolic", xy, r, c=1.0, cones=True),
+        Picture("Euclidean plane", "euclidean", xy, r, c=0.0),
+        Picture("Hyperbolic plane, c = 1", "hyperbolic", xy, r, c=1.0),
     ]
-    return render(samples, pictures, title="The emoji's label tree in two planes")
+    page = render(samples, pictures, title="The emoji's label tree in two planes")
+    # The page around it has a heading of its own.
+    return page.replace("</style>", "header, footer { display: none; }</style>", 1)
 
 
 def page(name: str) -> str:
@@ -119,10 +124,11 @@ class Live(SphinxDirective):
         if name not in PAGES:
             raise self.error(f"there is no live page {name!r}; one of {', '.join(PAGES)}")
         up = "../" * self.env.docname.count("/")
+        page = f"{up}live/{name}.html{START.get(name, '')}"
         html = (
-            f'<figure class="live"><iframe src="{up}live/{name}.html" title="{title}" '
+            f'<figure class="live"><iframe src="{page}" title="{title}" '
             f'height="{self.options["height"]}" loading="lazy"></iframe>'
-            f'<figcaption>{title} <a href="{up}live/{name}.html">On a page of its own</a>'
+            f'<figcaption>{title} <a href="{page}">On a page of its own</a>'
             "</figcaption></figure>"
         )
         return [nodes.raw("", html, format="html")]
