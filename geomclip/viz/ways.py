@@ -12,7 +12,7 @@ from geomclip.traverse import STEPS, Traversal, TraversalStatistics, traversal_s
 from geomclip.viz import style
 
 # Multiplications that the ways of one space may cost: some seconds.
-WORK = 1e11
+WORK = 1e10
 # Texts that may be met, at most.
 POOL = 2000
 

@@ -162,9 +162,9 @@ def test_ways_are_those_of_traverse_among_the_texts_that_are_shown():
 def test_too_many_ways_are_a_random_part_that_the_page_speaks_of():
     plan = plan_ways(range(1000), range(1000, 1100), range(1100, 9000), dim=512, seed=1)
     assert set(range(1000, 1100)) < set(plan.texts) and len(plan.texts) == 2000
-    assert len(plan.starts) == 1000 and "among 2,000 of 8,000 texts" in plan.note
+    assert len(plan.starts) == 195 and "among 2,000 of 8,000 texts" in plan.note
     fewer = plan_ways(range(10_000), range(0), range(10_000, 12_000), dim=512)
-    assert 50 * 2000 * 512 * len(fewer.starts) <= 1e11 and "of 10,000 pictures" in fewer.note
+    assert 50 * 2000 * 512 * len(fewer.starts) <= 1e10 and "of 10,000 pictures" in fewer.note
     assert plan_ways(range(5), (), range(5, 9), 8).note == ""
 
 
