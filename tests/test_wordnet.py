@@ -137,6 +137,12 @@ def test_a_stopped_study_keeps_what_it_has(tmp_path):
         runs.complete(tmp_path, plan_, do)
 
 
+def test_the_data_of_a_recipe_stand_over_its_first_points():
+    found = plan.recipe("verbs", "lorentz", "tree")
+    assert found["sparse"] and found["burn_in"] == 0 and found["epochs"] == 350
+    assert plan.recipe("mammals", "sphere", "tree")["burn_in"] == 0
+
+
 def test_sweeps_try_as_much_for_every_manifold():
     sweep = plan.read_table("sweep")
     assert set(sweep.trials) == set(training.MANIFOLDS) == set(sweep.manifolds)

@@ -83,11 +83,11 @@ def read_table(name: str) -> Table:
 
 
 def recipe(data: str, manifold: str, init: str) -> dict[str, Any]:
-    """Settings of recipe.toml, of all, the data and the first points; of random ones the sweep's
-    winner lies over them, of a tree its scale alone."""
+    """Settings of recipe.toml: of all, over them the first points', over these the data's, and over
+    all the sweep's winner; a tree keeps its learning rate."""
     values = tomllib.loads(RECIPE.read_text(encoding="utf-8"))
     found: dict[str, Any] = {}
-    for section in ("all", data, init):
+    for section in ("all", init, data):
         found |= values.get(section, {})
     won: dict[str, Any] = {}
     if WINNERS.exists():
