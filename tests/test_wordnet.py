@@ -64,7 +64,7 @@ def test_depth_first_order_keeps_subtrees_together():
 def test_a_small_tree_is_learned_from_random_points():
     h = tree()
     settings = training.Settings(
-        "lorentz", 4, epochs=50, batch=20, burn_in=0.5, lr=0.3, negatives=60, last_negatives=60
+        "lorentz", 4, epochs=30, batch=20, burn_in=0.5, lr=0.3, negatives=60, last_negatives=60
     )
     trained = training.train(h, settings)
     found = evaluate.reconstruct(trained.geometry.manifold, trained.points, h.above)
@@ -73,6 +73,16 @@ def test_a_small_tree_is_learned_from_random_points():
     assert torch.equal(
         again.points, training.train(h, dataclasses.replace(settings, epochs=1)).points
     )
+
+
+def test_an_epoch_asks_about_every_node_once_in_five_steps_at_least():
+    h = tree()
+    ancestors = graph.Ancestors(h)
+    for batch, steps in ((256, 5), (3, 20)):
+        batches = training.Batches(h, ancestors, training.Settings("sphere", 2, batch=batch))
+        found = batches.epoch()
+        assert len(found) == len(batches) == steps
+        assert sorted(torch.cat(found).tolist()) == list(range(1, 60))
 
 
 def test_steps_first_grow_and_then_shrink():

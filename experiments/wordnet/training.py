@@ -43,7 +43,7 @@ class Settings:
         init: "random", a wrapped normal of `spread` round the root (on spheres uniform); "tree".
         edge: geodesic length of an edge of the tree that "tree" starts from.
         epochs: how often every node is asked about.
-        batch: nodes a step.
+        batch: nodes a step; at most a fifth of all, so that a small tree has steps enough too.
         block: nodes of a batch that are neighbours in depth-first order.
         negatives: how many are drawn uniformly for a step, shared by its nodes: at the start.
         last_negatives: at the end; their number grows geometrically.
@@ -226,8 +226,9 @@ class Batches:
     def __init__(self, hierarchy: Hierarchy, ancestors: Ancestors, settings: Settings) -> None:
         order = depth_first(hierarchy)
         self.order: Int[Tensor, "q"] = order[ancestors.count[order] > 0]
-        self.block = min(settings.block, settings.batch)
-        self.per_batch = max(1, settings.batch // self.block)
+        batch = min(settings.batch, math.ceil(len(self.order) / 5))
+        self.block = min(settings.block, batch)
+        self.per_batch = batch // self.block
 
     def __len__(self) -> int:
         return math.ceil(math.ceil(len(self.order) / self.block) / self.per_batch)
