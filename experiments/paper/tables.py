@@ -21,6 +21,8 @@ TRAVERSALS = ("captions", "only_root", "distinct")
 SCALARS = ("logit_scale", "c", "alpha_image", "alpha_text")
 JUDGED = ("zeroshot_group_acc", "zeroshot_subgroup_acc", "i2t_r10", "t2i_r10", "root_tau")
 
+NONE = "None of these cells is finished."
+
 # Measures of this study, and the metric whose numbers theirs are written like.
 LABELS: dict[str, tuple[str, str]] = {
     OTHER: ("Zero-shot group, novel, %", "i2t_r1"),
@@ -57,6 +59,8 @@ def entry(found: Estimate | None, metric: str, seeds: int) -> str:
 
 def table(study: Study, rows: Sequence[Row], metrics: Sequence[str]) -> str:
     """Of those measures that any cell has."""
+    if not rows:
+        return NONE
     metrics = [m for m in metrics if study.has(m)]
     lines = ["| | " + " | ".join(map(title, metrics)) + " |", "|---|" + "---:|" * len(metrics)]
     for row in rows:
@@ -69,6 +73,8 @@ def differences(
     study: Study, pairs: Sequence[tuple[Row, Row]], metrics: Sequence[str] = JUDGED
 ) -> str:
     """The first of each pair less the second, bold where it is beyond chance."""
+    if not pairs:
+        return NONE
     metrics = [m for m in metrics if study.has(m)]
     heads = [
         title(m).removesuffix(", %") + (", points" if style.unit(m) == "%" else "")
