@@ -7,7 +7,7 @@ chosen for each geometry. Where neighbours lie at distance 0, they alone vote.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -73,7 +73,9 @@ def knn(
     by_k = {}
     for k in counts:
         rank = votes_rank(found.value[:, :k], near[:, :k], labels.to(near.device), classes)
-        by_k[k] = classified(rank, labels.to(rank.device), classes)
+        one = classified(rank, labels.to(rank.device), classes)
+        # Fewer than five voters name no five classes.
+        by_k[k] = one if k >= 5 else replace(one, top5=None)
     return NearestNeighbours(by_k, len(training))
 
 

@@ -59,3 +59,10 @@ def test_distances_are_those_of_the_manifold(name):
     assert found[7].accuracy == (votes.argmax(-1) == label[:20]).double().mean().item()
     assert found[1].accuracy == (label[20:][d.argmin(-1)] == label[:20]).double().mean().item()
     assert found[7].class_mean != found[1].class_mean
+
+
+def test_fewer_than_five_voters_give_no_top5():
+    g, label = build_geometry("euclidean", 1), torch.arange(6)
+    x = torch.arange(6.0)[:, None]
+    by_k = knn(g, x, label, x, label, 6, (1, 5)).by_k
+    assert by_k[1].top5 is None and by_k[5].top5 == 1
