@@ -118,8 +118,8 @@ def cone_table(results: Results) -> Table | None:
     if not rows:
         return None
     columns = (
-        "Geometry, level", "In own cone, %", "In others' cones, %", "Half aperture, rad",
-        "Exterior angle, rad", "Outside by, rad", "Half spaces, %", "AUC",
+        "Geometry, level", "Own cone, %", "Others’, %", "Half aperture", "Exterior angle",
+        "Outside by", "Half spaces, %", "AUC",
     )  # fmt: skip
     return Table(columns, tuple(rows))
 
