@@ -227,6 +227,11 @@ def test_precision_is_checked_and_bf16x3_splits() -> None:
     error = (split - x.double() @ y.double().T).abs()
     lengths = torch.outer(x.norm(dim=1), y.norm(dim=1))
     assert (error / lengths).max() < 2**-16
+    # On a CPU torch has no such product; without data it has its shape, and where it goes.
+    x, y = x.to("meta"), y.to("meta")
+    into = torch.empty(60, 99, device="meta")[:50, :50]
+    assert precision.product(x, y, "bf16x3", into) is into
+    assert precision.product(x, y, "bf16x3").dtype == torch.float32
 
 
 def test_what_can_t_be_asked(unchecked: None) -> None:
