@@ -32,9 +32,11 @@ from manifolds import Manifold
 if TYPE_CHECKING:
     from geomclip.viz.charts import Chart
 
-# Pairs of steps that are compared, and questions that are put to all points.
-COMPARED = 20_000
-ASKED = 2000
+# Pairs of a relation that are looked at, pairs of steps that are compared, and questions that are
+# put to all points.
+PAIRS = 5000
+COMPARED = 5000
+ASKED = 1000
 REPLICATES = 50
 TILE = 2048
 BINS = 60
@@ -49,7 +51,8 @@ class Analogies(Result):
         shuffled: parallelism of the null.
         without: completion of the null.
         steps: mean length of the steps.
-        pairs: in each relation.
+        pairs: of each relation that were looked at, at random where there are more.
+        of: pairs of each relation.
         candidates: points among which the answer is looked for.
         cosines: of the steps that were compared.
     """
@@ -62,6 +65,7 @@ class Analogies(Result):
     without: dict[str, Measured]
     steps: dict[str, Measured]
     pairs: dict[str, int]
+    of: dict[str, int]
     candidates: dict[str, int]
     cosines: dict[str, Float[Tensor, "_"]] = field(repr=False)
     sampled: str = ""
@@ -88,7 +92,8 @@ class Analogies(Result):
     def notes(self) -> list[str]:
         """Pairs, candidates, the sample."""
         out = [
-            f"{name}: {n:,} pairs, answers among {self.candidates[name]:,} points."
+            f"{name}: {n:,} of {self.of[name]:,} pairs, answers among {self.candidates[name]:,} "
+            "points."
             for name, n in self.pairs.items()
         ]
         return out + ([self.sampled] if self.sampled else [])
@@ -133,15 +138,17 @@ def analogies(
     given = relations or space.analogies
     found = _paired(space) if given is None else _named(space.everything, given)
     out: dict[str, dict[str, Measured]] = {name: {} for name in _KINDS}
-    pairs, candidates, cosines = {}, {}, {}
+    pairs, of, candidates, cosines = {}, {}, {}, {}
+    generator = torch.Generator().manual_seed(space.seed)
     for name, (a, b, pool, rows) in found.items():
-        pairs[name], candidates[name] = len(a), len(pool)
-        measured, cosines[name] = _measure(space, a, b, pool, rows)
+        some = torch.randperm(len(a), generator=generator)[:PAIRS].sort().values
+        pairs[name], of[name], candidates[name] = len(some), len(a), len(pool)
+        measured, cosines[name] = _measure(space, a[some], b[some], pool, rows[some])
         for kind, value in measured.items():
             out[kind][name] = value
     sampled = space.sampled if given is None else ""
     return Analogies(
-        space.geometry_name, **out, pairs=pairs, candidates=candidates, cosines=cosines,
+        space.geometry_name, **out, pairs=pairs, of=of, candidates=candidates, cosines=cosines,
         sampled=sampled,
     )  # fmt: skip
 
