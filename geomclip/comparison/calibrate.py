@@ -16,9 +16,9 @@ from geomclip.errors import RequestError
 STEPS = 10
 WARM = 3
 
-# An evaluation costs about as much as this many training steps (measured on the emoji set), and
-# loading the data and rendering the page this many seconds.
-EVALUATION_STEPS = 45
+# Evaluating a run and drawing its space cost about as much as this many training steps (measured on
+# the emoji set), and loading the data and rendering the page this many seconds.
+EVALUATION_STEPS = 65
 FIXED_SECONDS = 6.0
 
 FOLDER = "calibration"

@@ -77,7 +77,7 @@ def sheet(pictures: Sequence[UInt8[Tensor, "3 s s"]]) -> tuple[bytes, int]:
         top, left = size * (k // columns), size * (k % columns)
         canvas[top : top + size, left : left + size] = picture.permute(1, 2, 0)
     buffer = io.BytesIO()
-    Image.fromarray(canvas.numpy()).save(buffer, "WEBP", quality=80, method=4)
+    Image.fromarray(canvas.numpy()).save(buffer, "WEBP", quality=70, method=4)
     return buffer.getvalue(), columns
 
 
