@@ -87,7 +87,9 @@ class Space:
             for m, x in self.everything.points.items()
             if len(self.embeddings[m]) < len(x)
         ]
-        return f"A random sample of {' and '.join(parts)} points." if parts else ""
+        # An array without modalities is called "points" itself.
+        listed = " and ".join(parts).removesuffix(" points")
+        return f"A random sample of {listed} points." if parts else ""
 
     def neighbors(self, a: str, b: str) -> Neighbors:
         """Up to `K` points of b of largest logit with every point of a, itself left out; computed
