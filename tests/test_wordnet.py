@@ -15,10 +15,10 @@ from geomclip.errors import GeomclipError, RequestError
 from geomclip.hierarchy import Hierarchy
 
 FOLDER = Path(__file__).parents[1] / "experiments" / "wordnet"
-NAMES = ("graph", "runs", "training", "plan", "page", "reconstruct")
+NAMES = ("graph", "store", "training", "plan", "page", "reconstruct")
 sys.path.insert(0, str(FOLDER))
 try:
-    graph, runs, training, plan, page, reconstruct = map(importlib.import_module, NAMES)
+    graph, store, training, plan, page, reconstruct = map(importlib.import_module, NAMES)
 finally:
     sys.path.remove(str(FOLDER))
     # Other studies have a page.py too.
@@ -126,7 +126,7 @@ def test_the_command_resumes_and_refuses_in_one_line(csv, tmp_path, capsys):
 
 
 def test_a_stopped_study_keeps_what_it_has(tmp_path):
-    plan_ = [runs.Run(f"run{i}", {"seed": i}) for i in range(3)]
+    plan_ = [store.Run(f"run{i}", {"seed": i}) for i in range(3)]
     made = []
 
     def do(run):
@@ -136,15 +136,15 @@ def test_a_stopped_study_keeps_what_it_has(tmp_path):
         return {"map": len(made)}
 
     with pytest.raises(KeyboardInterrupt):
-        runs.complete(tmp_path, plan_, do)
-    assert [r.name for r in runs.missing(tmp_path, plan_)] == ["run2"]
+        store.complete(tmp_path, plan_, do)
+    assert [r.name for r in store.missing(tmp_path, plan_)] == ["run2"]
     made.clear()
-    results = runs.complete(tmp_path, plan_, do)
+    results = store.complete(tmp_path, plan_, do)
     assert made == ["run2"] and [r["map"] for r in results] == [1, 2, 1]
-    assert runs.read(tmp_path) == results
+    assert store.read(tmp_path) == results
     (tmp_path / plan_[0].file).write_text("{")
     with pytest.raises(GeomclipError, match="is no json"):
-        runs.complete(tmp_path, plan_, do)
+        store.complete(tmp_path, plan_, do)
 
 
 def test_the_data_of_a_recipe_stand_over_its_first_points():

@@ -23,7 +23,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import runs
+import store
 import torch
 from cones_models import MODELS
 from cones_train import INITS, Settings
@@ -101,7 +101,7 @@ def split_of(data: str, percent: int, splits: Path | None, draw: int) -> LinkSpl
     return draw_split(read(data), percent, draw)
 
 
-Plan = tuple[runs.Run, LinkSplit, Settings]
+Plan = tuple[store.Run, LinkSplit, Settings]
 
 
 def planned(cells: Sequence[Cell], options: argparse.Namespace) -> Iterator[Plan]:
@@ -121,7 +121,7 @@ def planned(cells: Sequence[Cell], options: argparse.Namespace) -> Iterator[Plan
                 "draw": split.draw,
                 **dataclasses.asdict(s),
             }
-            yield runs.Run(f"{name}-s{seed}", what), split, s
+            yield store.Run(f"{name}-s{seed}", what), split, s
 
 
 TUNED = {
@@ -167,7 +167,7 @@ def parser() -> argparse.ArgumentParser:
         help="where the points start: at random, or as a tree of the basic edges (random)",
     )
     what.add_argument(
-        "--seeds", type=runs.seeds, help="0,1,2: of the runs, and of what is drawn of a split (0)"
+        "--seeds", type=store.seeds, help="0,1,2: of the runs, and of what is drawn of a split (0)"
     )
     what.add_argument("--splits", type=Path, metavar="DIR", help="folder of the published splits")
     what.add_argument("--out", type=Path, default=OUT, help="folder of the results")
@@ -198,7 +198,7 @@ def check(options: argparse.Namespace) -> None:
         raise RequestError(f"--hard {options.hard:g}: a share", "Give a number from 0 to 1.")
 
 
-def work(options: argparse.Namespace, output: Output) -> list[runs.Result]:
+def work(options: argparse.Namespace, output: Output) -> list[store.Result]:
     """Make the runs that are missing; the results of all."""
     check(options)
     torch.set_num_threads(options.threads)
@@ -223,12 +223,12 @@ def work(options: argparse.Namespace, output: Output) -> list[runs.Result]:
     found = []
     with RunProgress(output) as progress:
         for plan in planned(cells, options):
-            found += runs.complete(options.out, [plan[0]], functools.partial(do, plan, progress))
+            found += store.complete(options.out, [plan[0]], functools.partial(do, plan, progress))
             print(line(found[-1]), flush=True)
     return found
 
 
-def do(plan: Plan, progress: RunProgress, run: runs.Run) -> dict[str, Any]:
+def do(plan: Plan, progress: RunProgress, run: store.Run) -> dict[str, Any]:
     """Train and evaluate a run, and draw its progress."""
     start = time.monotonic()
 
@@ -239,19 +239,19 @@ def do(plan: Plan, progress: RunProgress, run: runs.Run) -> dict[str, Any]:
     return train_run(plan[1], plan[2], tell)
 
 
-def gather(folder: Path, record: Path) -> list[runs.Result]:
+def gather(folder: Path, record: Path) -> list[store.Result]:
     """Add the finished runs of a folder to the record, in place of those of the same settings."""
     known = (
         [json.loads(text) for text in record.read_text().splitlines()] if record.exists() else []
     )
     by_settings = {json.dumps(r["settings"], sort_keys=True): r for r in known}
-    by_settings |= {json.dumps(r["settings"], sort_keys=True): r for r in runs.read(folder)}
+    by_settings |= {json.dumps(r["settings"], sort_keys=True): r for r in store.read(folder)}
     found = sorted(by_settings.values(), key=lambda r: r["name"])
     write_text(record, "".join(json.dumps(r) + "\n" for r in found))
     return found
 
 
-def line(result: runs.Result) -> str:
+def line(result: store.Result) -> str:
     """A result for people."""
     return (
         f"{result['name']}: test F1 {100 * result['test_f1']:.1f} (validation "

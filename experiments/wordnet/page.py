@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from runs import read
+from store import read
 
 from geomclip.pages import written
 from geomclip.statistics import estimate

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from graph import read
-from runs import Run
+from store import Run
 from training import INITS, MANIFOLDS, OPTIMIZERS, Settings
 
 from geomclip.errors import RequestError

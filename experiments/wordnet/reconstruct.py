@@ -28,7 +28,7 @@ import page
 import torch
 from graph import read
 from plan import HERE, Table, digests, planned, read_table, settings_of, write_winners
-from runs import Result, Run, complete, missing
+from store import Result, Run, complete, missing
 from training import INITS, MANIFOLDS, OPTIMIZERS, Progress, train
 
 from geomclip.cli.options import Common
@@ -94,7 +94,7 @@ def run_all(runs: Sequence[Run], folder: Path, jobs: int, tell: Tell) -> list[Re
     """The results of all runs; those that the folder lacks are made, `jobs` at a time.
 
     Raises:
-        GeomclipError: as `measure` and `runs.complete`.
+        GeomclipError: as `measure` and `store.complete`.
     """
     todo = missing(folder, runs)
     if jobs > 1 and len(todo) > 1:

@@ -1,6 +1,6 @@
 """Finished runs, one json file each: what makes the studies here resumable.
 
-    done = runs.complete(folder, [Run("mammals-lorentz-d5-s0", settings), ...], train)
+    done = store.complete(folder, [Run("mammals-lorentz-d5-s0", settings), ...], train)
 
 A file is written whole or not at all. It holds the settings, all that decides the result; a run is
 made again only when no file of its folder has just these settings.
