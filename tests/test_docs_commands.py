@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import re
 import shlex
+import sys
 
 import pages
 import pytest
@@ -55,8 +56,11 @@ def test_the_commands_own_parser_takes_it(words, folder, monkeypatch):
     monkeypatch.setattr(module, "parse", parse, raising=words[0] != "info")
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(folder)
-    with pytest.raises(Parsed):
-        main.main(list(words))
+    try:
+        with pytest.raises(Parsed):
+            main.main(list(words))
+    finally:
+        sys.modules.pop("my_towers", None)  # a plugin stays for the process
 
 
 def test_scripts_exist_and_know_their_flags():

@@ -18,7 +18,7 @@ def live(tmp_path_factory):
     """The folder of pages, as the site's build writes it."""
     sys.path.insert(0, str(Path(__file__).parents[2] / "docs" / "_ext"))
     try:
-        from live import write_pages
+        from live_files import write_pages
     finally:
         sys.path.pop(0)
     folder = tmp_path_factory.mktemp("live")
