@@ -2,13 +2,14 @@
 
 It runs without the test runner's jaxtyping hook, which no compiled program has around it.
 
-    python compiled.py BACKEND DTYPE [--values] [OPERATION ...]
+    python compiled.py BACKEND DTYPE [--values] [--space NAME] [OPERATION ...]
 
-All operations on rows and pairs if none is named; with --values those on rows without gradients.
+All operations on rows and pairs if none is named; with --values those on rows without gradients;
+with --space one manifold alone.
 """
 
+import argparse
 import json
-import sys
 
 import torch
 import torch._functorch.config
@@ -41,11 +42,15 @@ def measured(
 
 
 def differences(
-    backend: str, dtype: torch.dtype, operations: list[str], gradients: bool
+    backend: str,
+    dtype: torch.dtype,
+    operations: list[str],
+    gradients: bool,
+    spaces: list[str],
 ) -> dict[str, dict[str, float | str]]:
     """Largest difference between compiled and plain, or the error, by manifold and operation."""
     found: dict[str, dict[str, float | str]] = {}
-    for name in SPACES:
+    for name in spaces:
         torch.manual_seed(0)
         m = make(name, learnable=True).to(dtype)
         x, y = m.random_normal(2, 5, 4, std=0.3, dtype=dtype).detach()
@@ -79,7 +84,13 @@ def differences(
 
 
 if __name__ == "__main__":
-    backend, dtype, *operations = sys.argv[1:]
-    values = "--values" in operations
-    named = [op for op in operations if op != "--values"]
-    print(json.dumps(differences(backend, getattr(torch, dtype), named, not values)))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("backend")
+    parser.add_argument("dtype")
+    parser.add_argument("--values", action="store_true")
+    parser.add_argument("--space", choices=list(SPACES))
+    parser.add_argument("operations", nargs="*")
+    given = parser.parse_intermixed_args()
+    spaces = [given.space] if given.space else list(SPACES)
+    dtype = getattr(torch, given.dtype)
+    print(json.dumps(differences(given.backend, dtype, given.operations, not given.values, spaces)))
