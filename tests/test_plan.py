@@ -58,6 +58,11 @@ def test_a_request_that_cannot_be_met_is_refused(arguments, words):
         plan_runs(**arguments)
 
 
+def test_no_steps_are_not_the_recipes_steps():
+    with pytest.raises(RequestError, match="steps is 0"):
+        plan_runs(["clip"], steps=0)
+
+
 def test_jobs():
     three = plan_runs(["clip", "euclip", "meru"])
     assert default_jobs(three) == min(3, cores() + 1)

@@ -57,7 +57,7 @@ def plan_runs(
         )
     variants = _variants(geometries, sorted({float(w) for w in entailment}))
     configs = {v: _config(v, data or DataConfig(), overrides) for v in variants}
-    length = steps or max(config.steps for config in configs.values())
+    length = max(config.steps for config in configs.values()) if steps is None else steps
     if length < 1:
         raise RequestError(f"compare: steps is {length}", "Give 1 or more.")
     return [

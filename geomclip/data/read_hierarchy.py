@@ -1,9 +1,9 @@
 """Hierarchies from names and files: WordNet's, the emoji set's, edges in a csv."""
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 
+from geomclip.data.csv_rows import csv_rows
 from geomclip.data.wordnet import PARTS, is_synset, load_wordnet
 from geomclip.errors import RequestError
 from geomclip.hierarchy import Cycle, Hierarchy
@@ -76,29 +76,15 @@ def read_edges(path: Path) -> Hierarchy:
 
 def _rows(path: Path) -> Iterator[tuple[int, str, str]]:
     """(row, child, parent), the header being row 1."""
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
-            header = [cell.strip() for cell in next(reader, [])]
-            named = next((pair for pair in COLUMNS if set(pair) <= set(header)), None)
-            if named is None:
-                raise RequestError(
-                    f"{path} has no columns child and parent (it has: {', '.join(header)})",
-                    "Name them in the first row; id1 and id2 will do as well.",
-                )
-            at = [header.index(name) for name in named]
-            for row, cells in enumerate(reader, 2):
-                if not cells:
-                    continue
-                if len(cells) != len(header):
-                    raise RequestError(
-                        f"{path} row {row}: {len(cells)} cells, the header has {len(header)}",
-                        "Quote cells with a comma in them.",
-                    )
-                yield row, cells[at[0]].strip(), cells[at[1]].strip()
-    except OSError as error:
-        raise RequestError(f"{path}: {error.strerror or error}", "Check the path.") from error
-    except UnicodeDecodeError as error:
-        raise RequestError(f"{path} is not UTF-8: {error.reason}", "Save it as UTF-8.") from error
-    except csv.Error as error:
-        raise RequestError(f"{path}: {error}", "Check its quotes.") from error
+
+    def columns(header: list[str]) -> tuple[str, str]:
+        named = next((pair for pair in COLUMNS if set(pair) <= set(header)), None)
+        if named is None:
+            raise RequestError(
+                f"{path} has no columns child and parent (it has: {', '.join(header)})",
+                "Name them in the first row; id1 and id2 will do as well.",
+            )
+        return named
+
+    for row, (child, parent) in csv_rows(path, columns):
+        yield row, child, parent
