@@ -6,10 +6,10 @@
     python experiments/wordnet/cones.py --page              # finished runs to docs/wordnet.md
 
 The split is drawn by seed, or with --splits DIR the published one (the folder data/maxn of
-github.com/dalab/hyperbolic_cones). The threshold is chosen on validation, and so is everything
-else: options that are left out are those of cones.toml, found by validation F1 alone
-(cones_sweep.jsonl). Every finished run is one json file under --out and is not made again; after an
-interruption the same command goes on. --page adds them to cones.jsonl, which the page is made of.
+github.com/dalab/hyperbolic_cones). The threshold is chosen on validation; options that are left out
+are those of cones.toml, which says what each was chosen by. Every finished run is one json file
+under --out and is not made again; after an interruption the same command goes on. --page adds them
+to cones.jsonl, which the page is made of.
 """
 
 import argparse
