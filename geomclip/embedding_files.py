@@ -10,12 +10,8 @@ Others': every array (n, d) of floating point is a modality of its name, less an
 `ids`, and the scalars `geometry` and `c`. Pickled arrays are refused, they could run code.
 """
 
-import contextlib
 import json
 import math
-import zipfile
-import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from geomclip import array_files
+from geomclip.array_files import BLOCK
 from geomclip.embeddings import Embeddings
 from geomclip.errors import RequestError
 from geomclip.geometry import Geometry
@@ -132,11 +130,11 @@ def settle(
             )
     g = _geometry(found, source, geometry, c)
     if features:
-        lifts = {m: m if m in g.modalities else g.modalities[-1] for m in found.points}
-        try:
-            found.points = {m: g.lift(x, lifts[m]).detach() for m, x in found.points.items()}
-        except ValueError as error:
-            raise RequestError(f"{source}: {error}", "Look at these rows.") from error
+        for m, x in found.points.items():
+            try:
+                found.points[m] = _lifted(g, x, m if m in g.modalities else g.modalities[-1])
+            except ValueError as error:
+                raise RequestError(f"{source}: {error}", "Look at these rows.") from error
     usual = {"image": 0, "text": 1}
     order = sorted(found.points, key=lambda name: usual.get(name, 2))
     ours = found.record is not None
@@ -151,6 +149,22 @@ def settle(
         levels=found.levels,
         source=source,
     )
+
+
+@torch.no_grad()
+def _lifted(g: Geometry, x: Tensor, modality: str) -> Tensor:
+    """`g.lift` block by block: all at once takes several times the memory of the points."""
+    points = None
+    try:
+        for start in range(0, len(x), BLOCK):
+            part = g.lift(x[start : start + BLOCK], modality)
+            if points is None:
+                points = part.new_empty(len(x), part.shape[1])
+            points[start : start + BLOCK] = part
+    except ValueError:
+        return g.lift(x, modality)  # whose error counts the bad rows among all
+    assert points is not None
+    return points
 
 
 def _geometry(
@@ -232,65 +246,22 @@ def _write_npy(embeddings: Embeddings, path: Path) -> None:
 
 
 def _read_safetensors(path: Path) -> Contents:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = (file.metadata() or {}).get(KEY)
-            arrays = {name: file.get_tensor(name) for name in file.keys()}
-    except SafetensorError as error:
-        raise RequestError(f"{path}: no safetensors file ({error})", "Check the file.") from error
-    return _ours(arrays, metadata, path) if metadata else _others(arrays, path)
+    arrays, metadata = array_files.read_safetensors(path)
+    return _of(arrays, metadata.get(KEY), path)
 
 
 def _read_npz(path: Path) -> Contents:
-    arrays = {}
-    # Opened here: numpy leaves a broken archive open.
-    with _refusing_pickles(path), open(path, "rb") as opened:
-        file = np.load(opened, allow_pickle=False)
-        if not hasattr(file, "files"):
-            raise RequestError(f"{path}: no npz archive", "Name a single array .npy.")
-        for name in file.files:
-            arrays[name] = file[name]
+    arrays = array_files.read_npz(path)
     metadata = arrays.pop(KEY, None)
-    tensors = {name: _tensor(a) for name, a in arrays.items()}
-    return _ours(tensors, str(metadata), path) if metadata is not None else _others(tensors, path)
+    return _of(arrays, None if metadata is None else str(metadata), path)
 
 
 def _read_npy(path: Path) -> Contents:
-    with _refusing_pickles(path):
-        return _others({"points": _tensor(np.load(path, allow_pickle=False))}, path)
+    return _others({"points": array_files.read_npy(path)}, path)
 
 
-@contextlib.contextmanager
-def _refusing_pickles(path: Path) -> Iterator[None]:
-    """Turns numpy's errors about contents into one line."""
-    try:
-        yield
-    except RequestError:
-        raise
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, KeyError) as error:
-        text = str(error).splitlines()[0] if str(error) else type(error).__name__
-        if "pickle" in text.lower():
-            raise RequestError(
-                f"{path}: holds pickled objects, which could run code, and is not read",
-                "Save plain arrays: of numbers, or of strings with dtype str and not object.",
-            ) from error
-        raise RequestError(f"{path}: can't be read ({text})", "Check the file.") from error
-
-
-def _tensor(array: Any) -> Any:
-    """A tensor of numbers; arrays of strings stay as they are."""
-    if array.dtype.kind not in "fiub":
-        return array
-    if array.dtype.kind == "u" and array.dtype.itemsize > 1:
-        array = array.astype(np.int64)
-    if not array.dtype.isnative:
-        array = array.astype(array.dtype.newbyteorder("="))
-    if array.dtype == np.longdouble and array.dtype.itemsize > 8:
-        array = array.astype(np.float64)
-    # In C's order and writable, as torch wants it; a mapped or reversed array is neither.
-    return torch.from_numpy(np.require(array, requirements=["C", "W"]).reshape(array.shape))
+def _of(arrays: dict[str, Any], metadata: str | None, path: Path) -> Contents:
+    return _others(arrays, path) if metadata is None else _ours(arrays, metadata, path)
 
 
 def _ours(arrays: dict[str, Tensor], metadata: str, path: Path) -> Contents:

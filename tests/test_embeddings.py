@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from geometry_points import make
+from safetensors.torch import save_file
 
 from geomclip import build_geometry
 from geomclip.embeddings import Embeddings
@@ -105,6 +106,32 @@ def test_a_single_array_is_read_with_the_geometry_that_is_named(tmp_path):
     assert e.manifold.c.item() == 0.25
     e.write(tmp_path / "again.npy")
     assert np.array_equal(np.load(tmp_path / "again.npy"), x.numpy())
+
+
+def test_half_precision_is_widened_block_by_block(tmp_path, monkeypatch):
+    monkeypatch.setattr("geomclip.array_files.BLOCK", 4)
+    x = torch.randn(11, 3).half()
+    np.save(tmp_path / "e.npy", x.numpy())
+    np.save(tmp_path / "turned.npy", np.asfortranarray(x.numpy()))
+    save_file({"image": x, "text": x.bfloat16()}, tmp_path / "e.safetensors")
+    for name in ("e.npy", "turned.npy"):
+        assert torch.equal(Embeddings.read(tmp_path / name, "euclip")["points"], x.float())
+    both = Embeddings.read(tmp_path / "e.safetensors", "euclip")
+    assert torch.equal(both["image"], x.float())
+    assert torch.equal(both["text"], x.bfloat16().float())
+
+
+def test_bad_rows_of_every_block_are_counted(tmp_path, monkeypatch):
+    for module in ("embeddings", "embedding_files"):
+        monkeypatch.setattr(f"geomclip.{module}.BLOCK", 4)
+    x = torch.randn(11, 3)
+    x[[1, 9, 10]] = torch.nan
+    np.save(tmp_path / "e.npy", x.numpy())
+    unreadable(tmp_path / "e.npy", "3 of 11 points", geometry="euclip")
+    x[[1, 9, 10]] = 0
+    np.save(tmp_path / "e.npy", x.numpy())
+    with pytest.raises(RequestError, match="3 of 11"):
+        Embeddings.read(tmp_path / "e.npy", "clip", features=True)
 
 
 def test_arrays_of_others_are_read_by_their_names(tmp_path):
@@ -263,6 +290,9 @@ def test_damaged_and_foreign_files_are_one_line(tmp_path):
     unreadable(tmp_path / "cut.safetensors", "no safetensors file")
     (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04 and no more")
     unreadable(tmp_path / "cut.npz", "can't be read")
+    np.savez(tmp_path / "archive.npz", image=np.eye(3))
+    (tmp_path / "archive.npz").rename(tmp_path / "archive.npy")
+    unreadable(tmp_path / "archive.npy", "no npy file")
     (tmp_path / "cut.parquet").write_bytes(b"PAR1")
     unreadable(tmp_path / "cut.parquet", "not readable as parquet")
     (tmp_path / "e.csv").write_text("label,a,b\nx,1,two\n")
@@ -281,8 +311,6 @@ def test_damaged_and_foreign_files_are_one_line(tmp_path):
 
 
 def test_a_record_of_another_version_says_so(tmp_path):
-    from safetensors.torch import save_file
-
     record = {"geometry": {"version": 99}, "modalities": ["image"], "levels": []}
     save_file({"image": torch.eye(3)}, tmp_path / "e.safetensors", {"geomclip": json.dumps(record)})
     unreadable(tmp_path / "e.safetensors", "version 99 of the record")

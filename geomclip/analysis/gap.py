@@ -99,9 +99,10 @@ def modality_gap(source: Embeddings | Space) -> ModalityGap:
     e, manifold = space.embeddings, space.manifold
     names = e.modalities[:2]
     if len(names) < 2 or min(len(e[m]) for m in names) < 4:
+        there = " and ".join(f"{len(space.everything[m]):,} of {m}" for m in names)
         raise RequestError(
             f"{e.source or 'embeddings'}: a gap needs two modalities of at least four points, "
-            f"there is {', '.join(f'{len(e[m]):,} {m}' for m in names)}",
+            f"there are {there}",
             "Give both.",
         )
     pair = (names[0], names[1])

@@ -160,6 +160,7 @@ def analyze(
         if name not in ANALYSES:
             raise RequestError(f'there is no analysis "{name}"', f"One of {', '.join(ANALYSES)}.")
     space = Space.of(source)
+    source_name = space.everything.source or "embeddings"
     results, left_out = {}, {}
     all_of_them = [n for n, a in ANALYSES.items() if space.reference or not a.of_two]
     for name in only or all_of_them:
@@ -167,11 +168,10 @@ def analyze(
         try:
             results[name] = ANALYSES[name].run(space)
         except RequestError as error:
-            left_out[name] = error.what
+            left_out[name] = error.what.removeprefix(f"{source_name}: ")
     if not results:
         raise RequestError(
-            f"{space.everything.source or 'embeddings'}: nothing to analyse: "
-            + "; ".join(left_out.values()),
+            f"{source_name}: nothing to analyse: " + "; ".join(left_out.values()),
             "Give what these analyses need, or leave --only out.",
         )
     return Report(space.everything.to_dict(), results, left_out)
