@@ -5,6 +5,7 @@ node i. All arrays are int64; n is the number of nodes.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -118,3 +119,55 @@ def redundant(start: np.ndarray, up: np.ndarray, above: "csr_array") -> np.ndarr
     child = np.repeat(np.arange(n), np.diff(start))
     row = np.repeat(np.arange(n), np.diff(around.indptr))
     return np.isin(child * n + up, row * n + around.indices)
+
+
+def lowest_common(
+    above_or_self: "csr_array", longest_depth: np.ndarray, a: np.ndarray, b: np.ndarray
+) -> np.ndarray:
+    """Of each pair the common ancestor of largest `longest_depth`, the first of equals; -1 where
+    there is none."""
+    common = above_or_self[a].multiply(above_or_self[b]).tocsr()
+    common.sort_indices()
+    n = len(longest_depth)
+    found = np.full(len(a), -1, np.int64)
+    rank = longest_depth * n + (n - 1 - np.arange(n))
+    has = np.flatnonzero(np.diff(common.indptr))
+    if has.size:
+        best = np.maximum.reduceat(rank[common.indices], common.indptr[has])
+        found[has] = n - 1 - best % n
+    return found
+
+
+def among(start: np.ndarray, up: np.ndarray, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The parents of the nodes `keep`, ascending, among themselves and by their new numbers."""
+    n = len(start) - 1
+    place = np.full(n, -1, np.int64)
+    place[keep] = np.arange(len(keep))
+    child = place[np.repeat(np.arange(n), np.diff(start))]
+    inside = (child >= 0) & (place[up] >= 0)
+    return starts(np.bincount(child[inside], minlength=len(keep))), place[up[inside]]
+
+
+def passed_over(
+    start: np.ndarray, up: np.ndarray, order: np.ndarray, gone: np.ndarray
+) -> list[list[int]]:
+    """The parents of the nodes that stay, by their new numbers, where those of a node that is
+    `gone` take its place, each once.
+
+    Args:
+        order: every parent before its children.
+        gone: (n,) boolean.
+    """
+    n = len(start) - 1
+    place = np.cumsum(~gone) - 1
+    standing: list[list[int]] = [[]] * n
+    for i in order.tolist():
+        several = (standing[p] if gone[p] else [int(place[p])] for p in up[start[i] : start[i + 1]])
+        standing[i] = list(dict.fromkeys(p for some in several for p in some))
+    return [standing[i] for i in range(n) if not gone[i]]
+
+
+def one_parent(start: np.ndarray, up: np.ndarray, depth: np.ndarray) -> list[list[int]]:
+    """Of every node the parent of least depth, the first of equals; none of a root."""
+    parents = (up[a:b].tolist() for a, b in pairwise(start))
+    return [[min(some, key=lambda p: int(depth[p]))] if some else [] for some in parents]

@@ -317,15 +317,7 @@ class Hierarchy:
         Of several common ancestors the one with the largest `longest_depth`, the first of equals;
         -1 where there is none.
         """
-        common = self.above_or_self[a].multiply(self.above_or_self[b]).tocsr()
-        common.sort_indices()
-        found = np.full(len(a), -1, np.int64)
-        rank = self.longest_depth * len(self) + (len(self) - 1 - np.arange(len(self)))
-        has = np.flatnonzero(np.diff(common.indptr))
-        if has.size:
-            best = np.maximum.reduceat(rank[common.indices], common.indptr[has])
-            found[has] = len(self) - 1 - best % len(self)
-        return found
+        return dag.lowest_common(self.above_or_self, self.longest_depth, a, b)
 
     # --- parts ---
 
@@ -344,17 +336,12 @@ class Hierarchy:
     def without(self, names: Iterable[str]) -> "Hierarchy":
         """Without some nodes; their children fall to their parents, so that the closure of the rest
         stays what it was."""
-        gone = set(self.nodes(names).tolist())
-        parents = {i: list(dict.fromkeys(self.parents(i).tolist())) for i in range(len(self))}
-        for node in (i for i in self.order.tolist() if i in gone):
-            for child in self.children(node).tolist():
-                rest = [p for p in parents[child] if p != node]
-                parents[child] = list(dict.fromkeys(rest + parents[node]))
-        keep = [i for i in range(len(self)) if i not in gone]
-        place = {node: i for i, node in enumerate(keep)}
+        gone = np.isin(np.arange(len(self)), self.nodes(names))
+        parents = dag.passed_over(self.start, self.up, self.order, gone)
+        keep = np.flatnonzero(~gone)
         return Hierarchy.from_parents(
             [self.names[i] for i in keep],
-            [[place[p] for p in parents[i]] for i in keep],
+            parents,
             labels=[self.labels[i] for i in keep] if self.labels else (),
             title=self.title,
         )
@@ -371,12 +358,7 @@ class Hierarchy:
 
         Raises RequestError where there are several roots: see `rooted`.
         """
-        single = [
-            [min(self.parents(i).tolist(), key=lambda p: int(self.depth[p]))]
-            if self.start[i] < self.start[i + 1]
-            else []
-            for i in range(len(self))
-        ]
+        single = dag.one_parent(self.start, self.up, self.depth)
         tree = Hierarchy.from_parents(self.names, single, labels=self.labels, title=self.title)
         tree.require_tree("a tree")
         return tree
@@ -394,15 +376,11 @@ class Hierarchy:
 
     def _part(self, keep: np.ndarray, title: str) -> "Hierarchy":
         """The nodes `keep`, ascending, with the edges among them."""
-        place = np.full(len(self), -1, np.int64)
-        place[keep] = np.arange(len(keep))
-        child, parent = self.edges.T
-        inside = (place[child] >= 0) & (place[parent] >= 0)
-        start = dag.starts(np.bincount(place[child[inside]], minlength=len(keep)))
+        start, up = dag.among(self.start, self.up, keep)
         return Hierarchy(
             tuple(self.names[i] for i in keep),
             start,
-            place[parent[inside]],
+            up,
             tuple(self.labels[i] for i in keep) if self.labels else (),
             title,
         )
