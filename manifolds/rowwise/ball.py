@@ -17,8 +17,8 @@ def gaps(x: Tensor, norm: Tensor, c: Tensor) -> Tensor:
     """
     gap = 1 - c * norm.square()
     if x.device.type != "cpu":
-        for rows, [a] in blocks(x, 1):
-            gap[rows] = deficit(a.copy_(x[rows]), c).squeeze(-1)
+        for [own, to], [a] in blocks(1, x, gap):
+            to.copy_(deficit(a.copy_(own), c).squeeze(-1))
         return gap
     index = (gap < RIM).nonzero().squeeze(-1)
     if index.numel():

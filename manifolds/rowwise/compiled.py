@@ -73,15 +73,11 @@ def difference_rows(x: Tensor, y: Tensor, ends: bool) -> Tensor:
     return out
 
 
-def _outputs(x: Tensor, y: Tensor, needs: Needs) -> Two:
-    return (x.new_empty(x.shape) if needs[0] else None, y.new_empty(y.shape) if needs[1] else None)
-
-
 def difference_gradient(x: Tensor, y: Tensor, factors: Tensor, needs: Needs) -> Two:
     found = _library(x, y)
     if found is None:
         return passes.difference_gradient(x, y, factors, needs)
-    out = _outputs(x, y, needs)
+    out = passes.outputs(x, y, needs)
     ends = int(len(factors) > 1)
     _call(found, "pull", x, *_rows(x), *_rows(y), factors.contiguous(), ends, *out)
     return out
@@ -100,7 +96,7 @@ def polar_gradient(x: Tensor, y: Tensor, polar: Tensor, factors: Tensor, needs: 
     found = _library(x, y)
     if found is None:
         return passes.polar_gradient(x, y, polar, factors, needs)
-    out = _outputs(x, y, needs)
+    out = passes.outputs(x, y, needs)
     polar, factors = polar.contiguous(), factors.contiguous()
     _call(found, "polar_pull", x, *_rows(x), *_rows(y), polar, factors, *out)
     return out

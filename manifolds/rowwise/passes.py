@@ -17,6 +17,8 @@ Notation: x^ = x/|x|, 0 at x = 0; T(v, w) = v - <v, w^> w^, the part of v across
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import repeat
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -70,16 +72,21 @@ class Passes:
     """
 
 
-def blocks(x: Tensor, count: int) -> Iterator[tuple[slice, list[Tensor]]]:
-    """Slices of rows of x (n, d), each with `count` float64 buffers of that size."""
-    n, d = x.shape
-    size = BLOCK * torch.get_num_threads() // (count + 1) if x.device.type == "cpu" else BLOCK_GPU
+def blocks(count: int, *tensors: Tensor | None) -> Iterator[tuple[list[Any], list[Tensor]]]:
+    """Tensors (n, ...) in parts of few rows, None as None, each with `count` float64 buffers.
+
+    The buffers have the shape of a part of the first tensor, which is (n, d).
+    """
+    first = cast(Tensor, tensors[0])
+    n, d = first.shape
+    on_cpu = first.device.type == "cpu"
+    size = BLOCK * torch.get_num_threads() // (count + 1) if on_cpu else BLOCK_GPU
     step = max(1, min(n, size // d))
-    buffers = [x.new_empty(step, d, dtype=WORK) for _ in range(count)]
-    for start in range(0, n, step):
-        if start + step > n:
-            buffers = [b[: n - start] for b in buffers]
-        yield slice(start, min(start + step, n)), buffers
+    buffers = [first.new_empty(step, d, dtype=WORK) for _ in range(count)]
+    split = (repeat(None) if t is None else t.split(step) for t in tensors)
+    for parts in zip(*split, strict=False):
+        rows = len(parts[0])
+        yield list(parts), buffers if rows == step else [b[:rows] for b in buffers]
 
 
 def _positive(norm: Tensor) -> Tensor:
@@ -89,20 +96,22 @@ def _positive(norm: Tensor) -> Tensor:
 
 def norms(x: Tensor) -> Tensor:
     out = x.new_empty(x.shape[0], dtype=WORK)
-    for rows, [a] in blocks(x, 1):
-        torch.linalg.vector_norm(a.copy_(x[rows]), dim=-1, out=out[rows])
+    for [own, size], [a] in blocks(1, x, out):
+        torch.linalg.vector_norm(a.copy_(own), dim=-1, out=size)
     return out
 
 
 def scaled(x: Tensor, factor: Tensor, dtype: torch.dtype) -> Tensor:
     out = torch.empty_like(x, dtype=dtype)
-    for rows, [a] in blocks(x, 1):
-        out[rows].copy_(a.copy_(x[rows]).mul_(factor[rows, None]))
+    for [own, f, to], [a] in blocks(1, x, factor.unsqueeze(-1), out):
+        to.copy_(a.copy_(own).mul_(f))
     return out
 
 
 def value_gradient(x: Tensor, factor: Tensor) -> Tensor:
-    return scaled(x, factor, x.dtype)
+    if x.shape[1] < MANY or not _in_float32(x, factor):
+        return scaled(x, factor, x.dtype)
+    return x * factor.to(x.dtype).unsqueeze(-1)
 
 
 def _in_float32(x: Tensor, factors: Tensor) -> bool:
@@ -115,48 +124,51 @@ def _in_float32(x: Tensor, factors: Tensor) -> bool:
 
 def map_gradient(g: Tensor, x: Tensor, f: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
     out, product = torch.empty_like(x), x.new_empty(x.shape[0], dtype=WORK)
-    for rows, [a, b] in blocks(x, 2):
-        a.copy_(g[rows])
-        b.copy_(x[rows])
-        along = torch.linalg.vecdot(a, b, out=product[rows])
-        a.mul_(f[rows, None]).addcmul_(b, (k[rows] * along)[:, None])
-        out[rows].copy_(a)
+    rows = g, x, f.unsqueeze(-1), k.unsqueeze(-1), product.unsqueeze(-1), out
+    for [along, own, scale, share, inner, to], [a, b, part] in blocks(3, *rows):
+        a.copy_(along)
+        b.copy_(own)
+        torch.sum(torch.mul(a, b, out=part), -1, keepdim=True, out=inner)
+        to.copy_(a.mul_(scale).addcmul_(b, share * inner))
     return out, product
 
 
 def difference_rows(x: Tensor, y: Tensor, ends: bool) -> Tensor:
     out = x.new_empty(3 if ends else 1, x.shape[0], dtype=WORK)
-    for rows, [a, b] in blocks(x, 2):
-        a.copy_(x[rows])
-        b.copy_(y[rows])
-        if ends:
-            torch.linalg.vector_norm(a, dim=-1, out=out[1, rows])
-            torch.linalg.vector_norm(b, dim=-1, out=out[2, rows])
-        torch.linalg.vector_norm(a.sub_(b), dim=-1, out=out[0, rows])
+    for [own, other, *sizes], [a, b] in blocks(2, x, y, *out):
+        a.copy_(own)
+        b.copy_(other)
+        for end, size in zip((a, b), sizes[1:], strict=False):
+            torch.linalg.vector_norm(end, dim=-1, out=size)
+        torch.linalg.vector_norm(a.sub_(b), dim=-1, out=sizes[0])
     return out
 
 
 def difference_gradient(x: Tensor, y: Tensor, factors: Tensor, needs: Needs) -> Two:
-    grad_x = torch.empty_like(x) if needs[0] else None
-    grad_y = torch.empty_like(y) if needs[1] else None
-    columns, ends = factors.unsqueeze(-1), len(factors) > 1
-    for rows, [a, b, step] in blocks(x, 3):
-        a.copy_(x[rows])
-        b.copy_(y[rows])
-        torch.sub(a, b, out=step).mul_(columns[0, rows])
-        if grad_x is not None:
-            grad_x[rows].copy_(a.mul_(columns[1, rows]).add_(step) if ends else step)
-        if grad_y is not None:
-            grad_y[rows].copy_(b.mul_(columns[2, rows]).sub_(step) if ends else step.neg_())
-    return grad_x, grad_y
+    grads = outputs(x, y, needs)
+    rows = x, y, *grads, *factors.unsqueeze(-1)
+    for [own, other, to_x, to_y, e, *ends], [a, b, step] in blocks(3, *rows):
+        a.copy_(own)
+        b.copy_(other)
+        torch.sub(a, b, out=step).mul_(e)
+        if to_x is not None:
+            to_x.copy_(a.mul_(ends[0]).add_(step) if ends else step)
+        if to_y is not None:
+            to_y.copy_(b.mul_(ends[1]).sub_(step) if ends else step.neg_())
+    return grads
+
+
+def outputs(x: Tensor, y: Tensor, needs: Needs) -> Two:
+    """Where the gradients that are needed go."""
+    return (torch.empty_like(x) if needs[0] else None, torch.empty_like(y) if needs[1] else None)
 
 
 def polar_rows(x: Tensor, y: Tensor) -> Tensor:
     out = x.new_empty(6, x.shape[0], dtype=WORK)
-    for rows, [a, b] in blocks(x, 2):
-        torch.linalg.vector_norm(a.copy_(x[rows]), dim=-1, out=out[0, rows])
-        torch.linalg.vector_norm(b.copy_(y[rows]), dim=-1, out=out[1, rows])
-        torch.linalg.vecdot(a, b, out=out[2, rows])
+    for [own, other, *numbers], [a, b] in blocks(2, x, y, *out[:3]):
+        torch.linalg.vector_norm(a.copy_(own), dim=-1, out=numbers[0])
+        torch.linalg.vector_norm(b.copy_(other), dim=-1, out=numbers[1])
+        torch.sum(a.mul_(b), -1, out=numbers[2])
     x_norm, y_norm, product = out[:3]
     near = _near(x_norm, y_norm, product)
     out[3] = x_norm.square() - near * product
@@ -172,15 +184,14 @@ def polar_rows(x: Tensor, y: Tensor) -> Tensor:
 def _close_rows(x: Tensor, y: Tensor, y_norm: Tensor, near: Tensor) -> Tensor:
     """The last three of polar_rows (3, n) without cancellation."""
     out = x.new_empty(3, x.shape[0], dtype=WORK)
-    columns = torch.stack([near, _positive(y_norm)]).unsqueeze(-1)
-    for rows, [a, b, part] in blocks(x, 3):
-        m, norm = columns[:, rows]
-        a.copy_(x[rows])
-        b.copy_(y[rows])
+    rows = x, y, near.unsqueeze(-1), _positive(y_norm).unsqueeze(-1), *out
+    for [own, other, m, norm, *numbers], [a, b, part] in blocks(3, *rows):
+        a.copy_(own)
+        b.copy_(other)
         torch.addcmul(a, b, m, value=-1, out=part)
-        torch.linalg.vecdot(part, a, out=out[0, rows])
-        torch.linalg.vecdot(part, b, out=out[1, rows]).div_(norm.squeeze(-1))
-        torch.linalg.vector_norm(_across(a, b, norm, part), dim=-1, out=out[2, rows])
+        torch.linalg.vecdot(part, a, out=numbers[0])
+        torch.linalg.vecdot(part, b, out=numbers[1]).div_(norm.squeeze(-1))
+        torch.linalg.vector_norm(_across(a, b, norm, part), dim=-1, out=numbers[2])
     return out
 
 
@@ -229,42 +240,41 @@ def _combined(
     part = (~fine.all(0)).nonzero().squeeze(-1)
     if 2 * len(part) > len(x):
         return _combined_wide(x, y, weights, needs)
-    a, b, c, d = single.unsqueeze(-1)
-    grad_x = torch.mul(x, a).addcmul_(y, b) if needs[0] else None
-    grad_y = torch.mul(y, d).addcmul_(x, c) if needs[1] else None
+    grads = outputs(x, y, needs)
+    for [own, other, to_x, to_y, a, b, c, d], _ in blocks(0, x, y, *grads, *single.unsqueeze(-1)):
+        if to_x is not None:
+            torch.mul(own, a, out=to_x).addcmul_(other, b)
+        if to_y is not None:
+            torch.mul(other, d, out=to_y).addcmul_(own, c)
     if len(part):
         again = _combined_wide(x[part], y[part], weights[:, part], needs)
-        for grad, rows in zip((grad_x, grad_y), again, strict=True):
+        for grad, rows in zip(grads, again, strict=True):
             if grad is not None and rows is not None:
                 grad[part] = rows
-    return grad_x, grad_y
+    return grads
 
 
 def _combined_wide(x: Tensor, y: Tensor, weights: Tensor, needs: Needs) -> Two:
     """The same in float64, rounded once."""
-    grad_x = torch.empty_like(x) if needs[0] else None
-    grad_y = torch.empty_like(y) if needs[1] else None
-    columns = weights.unsqueeze(-1)
-    for rows, [a, b, total] in blocks(x, 3):
-        a.copy_(x[rows])
-        b.copy_(y[rows])
-        to_x, to_y = columns[:2, rows], columns[2:, rows]
-        if grad_x is not None:
-            grad_x[rows].copy_(torch.mul(a, to_x[0], out=total).addcmul_(b, to_x[1]))
-        if grad_y is not None:
-            grad_y[rows].copy_(b.mul_(to_y[1]).addcmul_(a, to_y[0]))
-    return grad_x, grad_y
+    grads = outputs(x, y, needs)
+    rows = x, y, *grads, *weights.unsqueeze(-1)
+    for [own, other, to_x, to_y, p, q, r, s], [a, b, total] in blocks(3, *rows):
+        a.copy_(own)
+        b.copy_(other)
+        if to_x is not None:
+            to_x.copy_(torch.mul(a, p, out=total).addcmul_(b, q))
+        if to_y is not None:
+            to_y.copy_(b.mul_(s).addcmul_(a, r))
+    return grads
 
 
 def _close_gradient(w: Tensor, v: Tensor, numbers: Tensor) -> Tensor:
     """p w^ + q T(v, w) without cancellation; numbers |w|, p, q (3, n)."""
     out = torch.empty_like(w)
-    columns = numbers.unsqueeze(-1)
-    for rows, [a, b, part] in blocks(w, 3):
-        norm, p, q = columns[:, rows]
+    for [own, other, to, norm, p, q], [a, b, part] in blocks(3, w, v, out, *numbers.unsqueeze(-1)):
         norm = _positive(norm)
-        _across(b.copy_(v[rows]), a.copy_(w[rows]), norm, part)
-        out[rows].copy_(part.mul_(q).addcmul_(a, p / norm))
+        _across(b.copy_(other), a.copy_(own), norm, part)
+        to.copy_(part.mul_(q).addcmul_(a, p / norm))
     return out
 
 
