@@ -62,6 +62,11 @@ def work_dtype(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type in _NO_FLOAT64 else torch.float64
 
 
+def is_double(x: object) -> bool:
+    """Whether x is a float64 tensor; False for what is no tensor, which `check` refuses."""
+    return isinstance(x, Tensor) and x.dtype == torch.float64
+
+
 def prepare(op: str, *tensors: Tensor, pairwise: bool = False) -> tuple[torch.dtype, list[Tensor]]:
     """Checked tensors in the work dtype, and the dtype of the result.
 
@@ -77,11 +82,15 @@ def check(op: str, *tensors: Tensor, pairwise: bool = False) -> torch.dtype:
     """The dtype of the result of an operation, "Manifold.name", on these tensors.
 
     Raises:
+        TypeError: something else than a tensor.
         ValueError: a dtype that is not floating, float64 mixed with something else, different
             devices, different last dimensions, fewer than the manifold's smallest d, or leading
             dimensions that do not broadcast; it names the operation, its arguments and their
             shapes.
     """
+    for i, t in enumerate(tensors):
+        if not isinstance(t, Tensor):
+            check_tensor(op, _names(op)[i], t)
     need = 2 if pairwise else 1
     if any(t.ndim < need for t in tensors):
         rule = "x (..., n, d) and y (..., m, d)" if pairwise else "(..., d)"
@@ -136,8 +145,12 @@ def shapes_of(op: str, tensors: tuple[Tensor, ...]) -> str:
 
 
 def _list(op: str, values: list) -> str:
-    names = _NAMES.get(op.partition(".")[2], "xyv")
-    return ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=False))
+    return ", ".join(f"{name} {value}" for name, value in zip(_names(op), values, strict=False))
+
+
+def _names(op: str) -> str | tuple[str, ...]:
+    """What an operation calls its tensors."""
+    return _NAMES.get(op.partition(".")[2], "xyv")
 
 
 def holds(condition: Tensor) -> bool:
@@ -159,6 +172,17 @@ def check_number(op: str, name: str, value: object) -> None:
     if not isinstance(value, (float, int)) and not isinstance(value, numbers.Real):
         kind = type(value).__name__
         raise TypeError(f"{op}: {name} must be a real number, got {name}={value!r} ({kind})")
+
+
+def check_tensor(op: str, name: str, value: object, shape: str = "(..., d)") -> None:
+    """Raises TypeError unless an argument is a tensor."""
+    if not isinstance(value, Tensor):
+        shown, kind = repr(value), type(value).__name__
+        shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
+        raise TypeError(
+            f"{op}: {name} must be a tensor {shape}, got {shown} ({kind}); torch.as_tensor makes "
+            "one of lists and arrays"
+        )
 
 
 def curvature(op: str, c: Scalar, like: Tensor) -> Tensor:
@@ -246,6 +270,7 @@ def weighted(op: str, x: Tensor, w: Tensor | None, dim: int) -> tuple[torch.dtyp
     """Points (..., n, d) and weights (..., n, 1) of sum 1 in the work dtype, the result's dtype.
 
     Raises:
+        TypeError: x or w is no tensor.
         ValueError: x as in `check`; dim is not one of the leading dimensions of x, it has no
             points; w does not fit x, has a negative entry, or sums to 0.
     """
@@ -261,6 +286,7 @@ def weighted(op: str, x: Tensor, w: Tensor | None, dim: int) -> tuple[torch.dtyp
         raise ValueError(f"{op}: no points to average, got shape {shape} with dim={dim}")
     work = work_dtype(x.device)
     w = torch.ones(x.shape[dim], dtype=work, device=x.device) if w is None else w
+    check_tensor(op, "w", w, "(n,) or (..., n)")
     if not w.is_floating_point() or w.device != x.device:
         raise ValueError(
             f"{op}: w must be floating point on the device of x, got {w.dtype} on {w.device} "

@@ -264,7 +264,8 @@ class Manifold(Checked, metaclass=abc.ABCMeta):
 
     def projx(self, x: Point) -> Tensor:
         """Nearest point of the manifold; x itself if it lies on it, as here everywhere."""
-        return x.to(self._check("projx", x))
+        out = self._check("projx", x)
+        return x.to(out)
 
     @abc.abstractmethod
     def origin(

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from manifolds.arguments import Scalar, curvature, holds, prepare, time
+from manifolds.arguments import Scalar, check, check_tensor, curvature, holds, prepare, time
 from manifolds.cones import lorentz_direction
 from manifolds.functional.lorentz import cosh_radius
 from manifolds.functional.poincare import within
@@ -194,8 +194,11 @@ def rotate(x: Float[Tensor, "*#b d"], matrix: Float[Tensor, "*#b d d"]) -> Float
     The matrix has to be orthogonal, which is not looked at.
 
     Raises:
+        TypeError: x or the matrix is no tensor.
         ValueError: the matrix is not (..., d, d), or dtypes or devices do not fit.
     """
+    check("manifolds.rotate", x)
+    check_tensor("manifolds.rotate", "matrix", matrix, "(..., d, d)")
     if matrix.ndim < 2 or matrix.shape[-2] != matrix.shape[-1]:
         raise ValueError(
             f"manifolds.rotate: expects a matrix (..., d, d), got shape {tuple(matrix.shape)}"

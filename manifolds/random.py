@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from manifolds.arguments import check_number, holds, prepare
+from manifolds.arguments import check_number, check_tensor, holds, prepare
 from manifolds.models import Space
 from manifolds.numerics import safe_sqrt, sinc, sinhc
 
@@ -32,6 +32,7 @@ def normal(
     """
     op = f"{space.name}.random_normal"
     if mean is not None:
+        check_tensor(op, "mean", mean)
         dtype, device = dtype or mean.dtype, device or mean.device
     spread = _spread(op, std, size[:-1])
     wanted = (mean is not None and mean.requires_grad) or (

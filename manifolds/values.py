@@ -50,7 +50,7 @@ class Checked(geoopt.manifolds.base.Manifold):
     def _check_tensors(self, op: str, *tensors: Tensor) -> tuple[bool, str | None]:
         try:
             check(f"{self.name}.{op}", *tensors)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             return False, str(error)
         return True, None
 

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from manifolds.arguments import check_min_radius, prepare
+from manifolds.arguments import check_min_radius, is_double, prepare
 from manifolds.cones import angle_of, aperture, euclidean_direction
 from manifolds.kernels.dispatch import pairwise
 from manifolds.numerics import dot, safe_norm
@@ -132,7 +132,7 @@ def euclidean_exterior_angle(
     x: Float[Tensor, "*#b d"], y: Float[Tensor, "*#b d"]
 ) -> Float[Tensor, "*#b"]:
     """Angle at x between the ray from 0 and the segment to y, in radians; 0 at x = 0 and x = y."""
-    formula = _fine_exterior if x.dtype == torch.float64 else _exterior
+    formula = _fine_exterior if is_double(x) else _exterior
     return rowwise("Euclidean.exterior_angle", PolarAngle(Frame("flat")), formula, x, y)
 
 

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from manifolds.arguments import Scalar, check_min_radius, curvature, prepare
+from manifolds.arguments import Scalar, check_min_radius, curvature, is_double, prepare
 from manifolds.cones import angle_of, aperture, lorentz_direction
 from manifolds.hyperboloid import exponential, exterior_angle, logarithm, transport
 from manifolds.kernels.dispatch import pairwise
@@ -57,7 +57,7 @@ def lorentz_dist(
     x: Float[Tensor, "*#b d"], y: Float[Tensor, "*#b d"], c: Scalar
 ) -> Float[Tensor, "*#b"]:
     """Geodesic distance 2/sqrt(c) asinh(sqrt(Q)), Q by `hyperbolic_q`; gradient 0 at x = y."""
-    formula = fine_distance if x.dtype == torch.float64 else distance
+    formula = fine_distance if is_double(x) else distance
     return rowwise("Lorentz.dist", PolarDistance(), formula, x, y, c=c)
 
 
@@ -186,7 +186,7 @@ def lorentz_exterior_angle(
 
     0 with gradient 0 at x = 0 and x = y.
     """
-    formula = exterior_angle if x.dtype == torch.float64 else exterior
+    formula = exterior_angle if is_double(x) else exterior
     return rowwise("Lorentz.exterior_angle", PolarAngle(Frame("lorentz")), formula, x, y, c=c)
 
 

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from manifolds.arguments import Scalar, check_min_radius, curvature, prepare
+from manifolds.arguments import Scalar, check_min_radius, curvature, is_double, prepare
 from manifolds.ball import exponential, hyperbolic_q, logarithm, transport  # noqa: F401
 from manifolds.cones import angle_of, aperture, poincare_direction
 from manifolds.kernels.dispatch import pairwise
@@ -127,7 +127,7 @@ def poincare_expmap(
 
 def poincare_expmap0(u: Float[Tensor, "*b d"], c: Scalar) -> Float[Tensor, "*b d"]:
     """Exponential map at the root, u tanh(z)/z with z = sqrt(c)|u| (metric length 2|u|)."""
-    limit = math.tanh(MAX_BALL_RADIUS[u.dtype if u.dtype == torch.float64 else torch.float32] / 2)
+    limit = math.tanh(MAX_BALL_RADIUS[torch.float64 if is_double(u) else torch.float32] / 2)
 
     def profile(r: Tensor, _: Tensor, c: Tensor) -> Tensor:
         z = c.sqrt() * r
@@ -198,7 +198,7 @@ def poincare_exterior_angle(
 
     0 with gradient 0 at x = 0 and x = y.
     """
-    formula = _fine_exterior if x.dtype == torch.float64 else exterior
+    formula = _fine_exterior if is_double(x) else exterior
     return rowwise("PoincareBall.exterior_angle", PolarAngle(Frame("ball")), formula, x, y, c=c)
 
 

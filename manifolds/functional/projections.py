@@ -30,7 +30,8 @@ def _second(op: str, x: Tensor, u: Tensor) -> Tensor:
 
 def euclidean_projx(x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
     """x itself."""
-    return x.to(check("Euclidean.projx", x))
+    out = check("Euclidean.projx", x)
+    return x.to(out)
 
 
 def euclidean_proju(x: Float[Tensor, "*#b d"], u: Float[Tensor, "*#b d"]) -> Float[Tensor, "*#b d"]:

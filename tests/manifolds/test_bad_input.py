@@ -56,6 +56,25 @@ def defects(op: str, x: Tensor, least: int) -> dict[str, tuple[Tensor, str, str]
     return found
 
 
+@pytest.mark.parametrize("op", ARGUMENTS)
+@pytest.mark.parametrize("name", SPACES)
+def test_what_is_no_tensor_is_named(name, op):
+    m = make(name)
+    if op in CONES and not m.has_cones:
+        return
+    tensors = arguments(m, op, *((2, 3, 4) if op.startswith("pairwise") else (2, 4)))
+    forms = [getattr(m, op)] + ([function(name, op, 1.0)] if name != "product" else [])
+    for i, argument in enumerate(ARGUMENTS[op]):
+        for bad in ([0.1, 0.2], tensors[i].numpy(), None):
+            if bad is None and (op, argument) in (("inner", "v"), ("log_normal_density", "mean")):
+                continue  # these have a default
+            said = rf"^{m.name}\.{op}: {argument} must be a tensor \(\.\.\., d\), got .*"
+            said += rf"\({type(bad).__name__}\); torch\.as_tensor"
+            for f in forms:
+                with pytest.raises(TypeError, match=re.compile(said, re.DOTALL)):
+                    call(f, op, *tensors[:i], bad, *tensors[i + 1 :])
+
+
 def smallest(name: str) -> int:
     """The smallest d of points; a product says what d it has, once there is one."""
     return 1 if name == "product" else make(name).min_dim
@@ -191,6 +210,8 @@ def test_weights_that_do_not_fit_are_named(name, op):
     m = make(name)
     f, x = getattr(m, op), m.random_normal(2, 3, 4)
     start = rf"^{m.name}\.{op}: "
+    with pytest.raises(TypeError, match=start + r"w must be a tensor .*got \[1, 1, 1\] \(list\)"):
+        f(x, [1, 1, 1])
     for w, rule in (
         (torch.ones(2), r"w must be \(n,\) = \(3,\) or broadcast with .*got \(2,\)"),
         (torch.tensor([1.0, -0.5, 1.0]), r"w must not be negative, got -0\.5"),
@@ -254,6 +275,7 @@ def test_checks_of_what_is_no_point_at_all_are_false_with_a_reason(name):
         (x.long(), "floating point"),
         (torch.tensor(1.0), r"\(\)"),
         (x[:, :0], f"d >= {smallest(name)}"),
+        ([0.1, 0.2], r"x must be a tensor .*\(list\)"),
     ):
         ok, reason = m.check_point(bad, explain=True)
         assert not ok and re.search(rf"{m.name}\.check_point: .*{rule}", reason)
