@@ -101,14 +101,17 @@ def size(results: list[Result], threads: int, limit: float) -> str:
 
 
 def outputs(results: list[Result], threads: int) -> str:
-    """Our peak in units of the n x m result, and in brackets the textbook formula's."""
+    """Our peak in units of the n x m result; in brackets what distances and gradients alone take,
+    and the textbook formula's peak.
+    """
     ours, plain = (peak_of(results, threads, name) for name in (OURS, "textbook"))
     if ours is None:
         return ""
     case = results[0].case
     whole = 4 * case.n * case.m
-    beside = f" (textbook {plain / whole:.2f})" if plain is not None else ""
-    return f"{ours / whole:.2f} n x m{beside}"
+    parts = [f"results alone {1 + case.dim * (1 / case.n + 1 / case.m):.2f}"]
+    parts += [f"textbook {plain / whole:.2f}"] if plain is not None else []
+    return verdict(f"{ours / whole:.2f} n x m ({', '.join(parts)})", ours <= whole)
 
 
 def systems(results: list[Result]) -> str:

@@ -17,6 +17,9 @@ Step = Callable[[], object]
 Watch = Callable[[Step], float]
 
 SHORTEST = 0.02  # seconds a turn takes at least: short steps are repeated within it
+# Seconds from which a step does not feel what another one left behind: caches, and memory that the
+# allocator returns to the system in the next call, or that a virtual machine has lost to its host.
+INERT = 1.0
 
 
 @dataclass(frozen=True)
@@ -86,30 +89,29 @@ def alternate(
 ) -> dict[str, list[float]]:
     """Seconds a step by competitor, one a round; the first competitor changes from round to round.
 
-    Every step has run before: nothing is built or compiled in the first round. Short steps are
-    repeated within a turn, as often as the first turn says.
+    Every step has run before: nothing is built or compiled in the first round. A step that is not
+    `INERT` comes once for nothing, so that caches and memory are those of a loop of it, and is then
+    repeated, as often as the first turn says.
     """
     order = list(steps)
-    repeats = dict.fromkeys(order, 0)
+    repeats: dict[str, int] = {}
     seconds: dict[str, list[float]] = {name: [] for name in steps}
 
     def turn(name: str) -> float:
+        once = stopwatch(steps[name])
+        if once >= INERT:
+            return once
+        count = repeats.setdefault(name, math.ceil(SHORTEST / max(1e-6, once)))
+
         def several() -> None:
-            for _ in range(repeats[name]):
+            for _ in range(count):
                 steps[name]()
 
-        return stopwatch(several) / repeats[name]
+        return stopwatch(several) / count
 
     for index in range(rounds):
         first = index % len(order)
         for name in order[first:] + order[:first]:
             progress(name)
-            if repeats[name] == 0:
-                repeats[name] = 1
-                once = turn(name)
-                if once >= SHORTEST:
-                    seconds[name].append(once)
-                    continue
-                repeats[name] = math.ceil(SHORTEST / max(1e-6, once))
             seconds[name].append(turn(name))
     return seconds

@@ -2,7 +2,7 @@
 
 import pytest
 
-from geomclip.bench.timing import SHORTEST, Spread, alternate, clock, ratios, watch
+from geomclip.bench.timing import INERT, SHORTEST, Spread, alternate, clock, ratios, watch
 
 
 def test_a_spread_is_median_and_range():
@@ -23,13 +23,13 @@ def test_competitors_take_turns_and_change_the_first():
     seconds = alternate(
         {name: lambda name=name: order.append(name) for name in "abc"},
         3,
-        lambda step: (step(), 1.0)[1],
+        lambda step: (step(), INERT)[1],
     )
     assert "".join(order) == "abcbcacab"
-    assert seconds == {"a": [1.0] * 3, "b": [1.0] * 3, "c": [1.0] * 3}
+    assert seconds == {"a": [INERT] * 3, "b": [INERT] * 3, "c": [INERT] * 3}
 
 
-def test_short_steps_are_repeated_within_a_turn():
+def test_short_steps_come_once_for_nothing_and_are_repeated():
     calls = 0
 
     def step():
@@ -39,11 +39,12 @@ def test_short_steps_are_repeated_within_a_turn():
     def stopwatch(turn):
         before = calls
         turn()
-        return (calls - before) * SHORTEST / 8  # a step takes an eighth of the shortest turn
+        slow = 3 if before in (0, 9) else 1  # the first step of a turn, after others
+        return (calls - before) * slow * SHORTEST / 24
 
     seconds = alternate({"a": step}, 2, stopwatch)
-    assert seconds == {"a": [SHORTEST / 8] * 2}
-    assert calls == 1 + 2 * 8
+    assert seconds == {"a": [SHORTEST / 24] * 2}
+    assert calls == 2 * (1 + 8)
 
 
 def test_the_clock_fits_what_works():
