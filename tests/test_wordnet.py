@@ -13,12 +13,13 @@ import torch
 from geomclip import evaluate
 from geomclip.errors import GeomclipError, RequestError
 from geomclip.hierarchy import Hierarchy
+from geomclip.losses import ranking_loss
 
 FOLDER = Path(__file__).parents[1] / "experiments" / "wordnet"
-NAMES = ("graph", "store", "training", "plan", "page", "reconstruct")
+NAMES = ("graph", "store", "near", "training", "plan", "page", "reconstruct")
 sys.path.insert(0, str(FOLDER))
 try:
-    graph, store, training, plan, page, reconstruct = map(importlib.import_module, NAMES)
+    graph, store, near, training, plan, page, reconstruct = map(importlib.import_module, NAMES)
 finally:
     sys.path.remove(str(FOLDER))
     # Other studies have a page.py too.
@@ -73,6 +74,75 @@ def test_a_small_tree_is_learned_from_random_points():
     assert torch.equal(
         again.points, training.train(h, dataclasses.replace(settings, epochs=1)).points
     )
+
+
+def test_the_nearest_wrong_nodes_are_those_of_all_distances():
+    h = tree()
+    ancestors = graph.Ancestors(h)
+    asked = ancestors.count.nonzero()[:, 0]
+    for name in ("lorentz", "poincare", "sphere"):
+        manifold = training.space(training.Settings(name, 3)).manifold
+        points = manifold.random_normal(60, 3 + (name == "sphere"), std=2.0)
+        rivals = near.Rivals(ancestors, 7, 5)
+        rivals.look(manifold, points)
+        far = manifold.pairwise_dist(points, points).fill_diagonal_(torch.inf)
+        far[torch.from_numpy(h.above.toarray())] = torch.inf
+        expected = far.topk(7, largest=False).indices.sort(1).values
+        assert torch.equal(rivals.nearest[asked].sort(1).values, expected[asked])
+    others, wrong = rivals.of(asked)
+    right = torch.from_numpy(h.above.toarray())[asked].gather(1, others) | (
+        others == asked[:, None]
+    )
+    assert torch.equal(wrong, ~right) and others.shape == (59, 12)
+    few = near.Rivals(ancestors, 100, 5)
+    few.look(manifold, points)  # as many as every node has
+    assert few.nearest.shape[1] == 59 - int(ancestors.count.max())
+
+
+def test_the_smallest_of_a_row_are_found_by_groups():
+    values = torch.rand(9, 16 * 25 + 7, generator=torch.Generator().manual_seed(0))
+    found = near.smallest(values, 12).sort(1).values
+    assert torch.equal(found, values.topk(12, largest=False).indices.sort(1).values)
+
+
+def test_own_rivals_give_the_ranking_loss_and_the_manifolds_distances():
+    h = tree()
+    ancestors, nodes = graph.Ancestors(h), torch.arange(1, 60)
+    g = training.space(training.Settings("lorentz", 4, scale=1.5)).double()
+    points = g.manifold.random_normal(60, 4, std=3.0, dtype=torch.float64).requires_grad_()
+    i, j = torch.arange(60)[:, None], torch.arange(60)
+    assert torch.allclose(
+        near.Distances(g.manifold, points)(i, j) + 1e-5 * torch.eye(60),
+        g.manifold.pairwise_dist(points, points) + 1e-5 * torch.eye(60),
+        atol=2e-5,
+    )
+    # With all wrong nodes for rivals, and none drawn, it is the loss of shared candidates.
+    rivals = near.Rivals(ancestors, 60, 0)
+    everything = torch.arange(60).expand(60, -1)
+    positive = torch.from_numpy(h.above.toarray())[1:]
+    wrong = ~positive & (nodes[:, None] != torch.arange(60))
+    rivals.of = lambda nodes: (everything[nodes], wrong)
+    expected = ranking_loss(g, points[1:], points, positive, wrong)
+    assert near.near_loss(g, points, ancestors, rivals, nodes).item() == pytest.approx(
+        expected.item(), abs=1e-6
+    )
+
+
+def test_a_small_tree_is_learned_from_rivals_of_its_own():
+    h = tree()
+    settings = training.Settings(
+        "lorentz", 4, epochs=25, batch=20, burn_in=0.4, lr=0.3, negatives=5, nearest=10, look=4
+    )
+    trained = training.train(h, settings)
+    assert evaluate.reconstruct(trained.geometry.manifold, trained.points, h.above).map > 0.9
+    ball = dataclasses.replace(settings, manifold="poincare", epochs=2)
+    assert training.train(h, ball).points.isfinite().all()
+
+
+def test_runs_keep_their_files_where_rivals_are_shared():
+    kept = plan.decisive(training.Settings("lorentz", 5))
+    assert not {"nearest", "look"} & kept.keys()
+    assert plan.decisive(training.Settings("lorentz", 5, nearest=20))["look"] == 20
 
 
 def test_an_epoch_asks_about_every_node_once_in_five_steps_at_least():
@@ -149,7 +219,7 @@ def test_a_stopped_study_keeps_what_it_has(tmp_path):
 
 def test_the_data_of_a_recipe_stand_over_its_first_points():
     found = plan.recipe("verbs", "lorentz", "tree")
-    assert found["sparse"] and found["burn_in"] == 0 and found["epochs"] == 350
+    assert found["nearest"] and found["burn_in"] == 0.4 and found["epochs"] == 480
     assert plan.recipe("mammals", "sphere", "tree")["burn_in"] == 0
 
 

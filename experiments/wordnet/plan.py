@@ -145,8 +145,17 @@ def planned(table: Table, digests: Mapping[str, str]) -> Iterator[Run]:
             yield Run(
                 f"{Path(data).stem if data.endswith(('.csv', '.tsv')) else data}-{manifold}-d{dim}"
                 f"{'-tree' * (init == 'tree')}{'-geoopt' * (optimizer == 'geoopt')}-s{seed}",
-                {"data": data, "digest": digests[data], **dataclasses.asdict(settings)},
+                {"data": data, "digest": digests[data], **decisive(settings)},
             )
+
+
+def decisive(settings: Settings) -> dict[str, Any]:
+    """The settings that decide a run: `look` does nothing without `nearest`, and runs without
+    either keep the files that they had before there were these."""
+    values = dataclasses.asdict(settings)
+    if not settings.nearest:
+        del values["nearest"], values["look"]
+    return values
 
 
 def settings_of(run: Run) -> Settings:

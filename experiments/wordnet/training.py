@@ -3,7 +3,8 @@
 A step takes a batch of nodes and one set of negatives for all of them, so that logits are one
 matrix; the ancestors of the batch are candidates too, each for its own descendants alone. Batches
 are stretches of the depth-first order: with `hard` the batch itself is among the negatives, and
-a node's nearest rivals, its siblings and cousins, are met in most steps.
+a node's nearest rivals, its siblings and cousins, are met in most steps. With `nearest` every node
+has rivals of its own instead (near.py).
 """
 
 import math
@@ -15,6 +16,7 @@ import geoopt
 import torch
 from graph import Ancestors, depth_first
 from jaxtyping import Int
+from near import Rivals, near_loss
 from torch import Tensor
 
 from geomclip.errors import GeomclipError
@@ -48,6 +50,9 @@ class Settings:
         negatives: how many are drawn uniformly for a step, shared by its nodes: at the start.
         last_negatives: at the end; their number grows geometrically.
         hard: whether the nodes of the batch are negatives of each other too.
+        nearest: how many of its nearest wrong nodes a node is ranked against, in place of negatives
+            shared by the batch; then `negatives` are drawn for every node, all through.
+        look: epochs from one look at what is nearest to the next.
         lr: learning rate at its highest (`rate`).
         burn_in: share of the steps in which it rises.
         eps: `point_eps` of ours, for a loss that is a sum over the batch's pairs.
@@ -70,6 +75,8 @@ class Settings:
     negatives: int = 50
     last_negatives: int = 1000
     hard: bool = False
+    nearest: int = 0
+    look: int = 20
     lr: float = 0.1
     burn_in: float = 0.3
     eps: float = 0.03
@@ -149,16 +156,22 @@ def train(
     optimizer = make_optimizer(table, settings)
     ancestors = Ancestors(hierarchy)
     batches = Batches(hierarchy, ancestors, settings)
+    rivals = Rivals(ancestors, settings.nearest, settings.negatives) if settings.nearest else None
     steps, step, diverged = settings.epochs * len(batches), 0, None
-    for _ in range(settings.epochs):
+    for epoch in range(settings.epochs):
+        if rivals and epoch % settings.look == 0:
+            rivals.look(geometry.manifold, table.weight.detach())
         for nodes in batches.epoch():
             done = step / steps
             optimizer.param_groups[0]["lr"] = settings.lr * rate(done, settings.burn_in)
             optimizer.zero_grad()
-            count = settings.negatives * (settings.last_negatives / settings.negatives) ** done
-            loss = batch_loss(
-                geometry, table, ancestors, nodes, negatives=round(count), hard=settings.hard
-            )
+            if rivals:
+                loss = near_loss(geometry, table.weight, ancestors, rivals, nodes)
+            else:
+                count = settings.negatives * (settings.last_negatives / settings.negatives) ** done
+                loss = batch_loss(
+                    geometry, table, ancestors, nodes, negatives=round(count), hard=settings.hard
+                )
             # The sum over pairs: its gradients, and so eps, do not depend on the batch.
             (loss * ancestors.count[nodes].sum()).backward()
             optimizer.step()
