@@ -14,8 +14,9 @@ they pass through the same points at other times; from picture to picture they d
 space.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -23,12 +24,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from geomclip.analysis.result import Result, Row
+from geomclip.envelope import HELD, reaches, winners
 from geomclip.errors import RequestError
 from geomclip.evaluate.retrieval import BLOCK
 from geomclip.geometry import Geometry
 from geomclip.resampling import mean
 from geomclip.statistics import Measured
-from manifolds import Sphere
+from manifolds import Manifold, Sphere
 
 if TYPE_CHECKING:
     from geomclip.viz.charts import Chart
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 ROOT = "[ROOT]"
 
 STEPS = 50
+
+# Points and texts that are scored together for the sake of their pairs.
+SQUARE = 64
 
 Path = Literal["published", "geodesic"]
 
@@ -95,24 +100,33 @@ def way(
         RequestError: fewer than two steps.
         ValueError: points of the sphere that are opposite, which no one way joins.
     """
-    if steps < 2:
-        raise RequestError(f"a way of {steps} points", "Take at least 2 --steps.")
-    m = geometry.manifold
+    _check(geometry, start, end, steps)
     w = torch.linspace(1, 0, steps, dtype=start.dtype, device=start.device)
     x, y = start[:, None], end.to(start).expand_as(start)[:, None]
-    if isinstance(m, Sphere):
-        opposite = int(((start + y[:, 0]).abs().amax(-1) < 1e-6).sum())
-        if opposite:
-            raise ValueError(
-                f"{geometry.name}: {opposite} points are opposite to where they go, and no one way "
-                "leads there; take another root"
-            )
+    return _at(geometry.manifold, w[:, None], x, y, path)
+
+
+def _check(geometry: Geometry, start: Tensor, end: Tensor, steps: int) -> None:
+    if steps < 2:
+        raise RequestError(f"a way of {steps} points", "Take at least 2 --steps.")
+    opposite = 0
+    if isinstance(geometry.manifold, Sphere):
+        opposite = int(((start + end.to(start)).abs().amax(-1) < 1e-6).sum())
+    if opposite:
+        raise ValueError(
+            f"{geometry.name}: {opposite} points are opposite to where they go, and no one way "
+            "leads there; take another root"
+        )
+
+
+def _at(m: Manifold, w: Tensor, x: Tensor, y: Tensor, path: Path) -> Tensor:
+    """The points at w (..., 1) of the ways from x, where w is 1, to y."""
     if path == "geodesic":
-        return m.geodesic(1 - w, x, y)
+        return m.geodesic(1 - w[..., 0], x, y)
     if isinstance(m, Sphere):
-        line = torch.lerp(y, x, w[:, None])
+        line = torch.lerp(y, x, w)
         return line / torch.linalg.vector_norm(line, dim=-1, keepdim=True) / m.c.sqrt().to(line)
-    return m.expmap0(torch.lerp(m.logmap0(y), m.logmap0(x), w[:, None]))
+    return m.expmap0(torch.lerp(m.logmap0(y), m.logmap0(x), w))
 
 
 def traverse(
@@ -157,22 +171,78 @@ def traverse(
     with torch.no_grad():
         at = (geometry.root if root is None else root).to(points)
         pool = torch.cat([points, at[None]])
+        goal = at[None] if end is None else end.to(points)
+        start = start.to(points)
+        _check(geometry, start, goal, steps)
+        best_on = _on_lines
+        if min_radius > 0 or not reaches(geometry, start, goal, pool, published=path != "geodesic"):
+            best_on = partial(_at_every_point, min_radius=min_radius)
         found: list[Traversal] = []
-        step = max(1, BLOCK // (steps * len(pool)))
-        for i in range(0, len(start), step):
-            some = start[i : i + step].to(points)
-            goal = at[None] if end is None else end if len(end) == 1 else end[i : i + step]
-            ways = way(geometry, some, goal, steps, path)
-            flat = ways.flatten(0, 1)
-            scores = geometry.score(flat, pool)
-            if min_radius > 0:
-                inside = _inside(geometry, pool[:-1], flat, min_radius)
-                scores[:, :-1] = scores[:, :-1].masked_fill(~inside.T, -torch.inf)
-            best, row = scores.max(-1)
-            shape = (len(some), steps)
-            found += _once(texts, row.view(shape), best.view(shape))
+        # At 0 every text has the inner product 0, and none is met more than the root itself.
+        blind = geometry.spec.logit == "dot" and len(goal) == 1 and not bool(goal.any())
+        for rows, scores in best_on(geometry, start, goal, pool, steps, path):
+            if blind:
+                rows[:, -1] = len(points)
+            found += _once(texts, rows, scores)
             progress(len(found))
     return found
+
+
+# Rows of the pool that are best at each step of some of the ways, and their scores.
+Best = Iterator[tuple[Int[Tensor, "k s"], Float[Tensor, "k s"]]]
+
+
+def _at_every_point(
+    geometry: Geometry,
+    start: Tensor,
+    end: Tensor,
+    pool: Tensor,
+    steps: int,
+    path: Path,
+    min_radius: float,
+) -> Best:
+    """By the scores of all texts at all points. The root, the last of the pool, always counts."""
+    for some, goal in _blocks(start, end, max(1, BLOCK // (steps * len(pool)))):
+        flat = way(geometry, some, goal, steps, path).flatten(0, 1)
+        scores = geometry.score(flat, pool)
+        if min_radius > 0:
+            inside = _inside(geometry, pool[:-1], flat, min_radius)
+            scores[:, :-1] = scores[:, :-1].masked_fill(~inside.T, -torch.inf)
+        best, row = scores.max(-1)
+        yield row.view(len(some), steps), best.view(len(some), steps)
+
+
+def _on_lines(
+    geometry: Geometry, start: Tensor, end: Tensor, pool: Tensor, steps: int, path: Path
+) -> Best:
+    """By `envelope`: the same texts for a fraction of the work."""
+    for some, goal in _blocks(start, end, max(1, HELD // len(pool))):
+        rows = winners(geometry, some, goal, pool, steps, published=path == "published")
+        yield rows, _scores(geometry, some, goal, pool, rows, path)
+
+
+def _blocks(start: Tensor, end: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Starts with the one end, or with their own."""
+    for i in range(0, len(start), size):
+        yield start[i : i + size], end if len(end) == 1 else end[i : i + size]
+
+
+def _scores(
+    geometry: Geometry, start: Tensor, end: Tensor, pool: Tensor, rows: Tensor, path: Path
+) -> Float[Tensor, "n s"]:
+    """The geometry's scores of the texts that lead on each way, where each begins to."""
+    steps = rows.shape[1]
+    begins = torch.ones_like(rows, dtype=torch.bool)
+    begins[:, 1:] = rows[:, 1:] != rows[:, :-1]
+    i, k = begins.nonzero(as_tuple=True)
+    w = torch.linspace(1, 0, steps, dtype=start.dtype, device=start.device)[k]
+    x = _at(geometry.manifold, w[:, None], start[i], end.expand_as(start)[i], path)
+    y = pool[rows[i, k]]
+    out = start.new_full(rows.shape, torch.nan)
+    # The geometry scores all with all: of small squares the diagonal is what is wanted.
+    parts = zip(x.split(SQUARE), y.split(SQUARE), strict=True)
+    out[i, k] = torch.cat([geometry.score(p, q).diagonal() for p, q in parts])
+    return out
 
 
 def _inside(geometry: Geometry, texts: Tensor, x: Tensor, min_radius: float) -> Bool[Tensor, "t n"]:

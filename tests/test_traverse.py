@@ -1,9 +1,12 @@
 """Ways and what is met on them: laws of the paths, a plane worked by hand, a plain loop."""
 
+import math
+
 import pytest
 import torch
 
 import geomclip
+from geomclip.envelope import reaches
 from geomclip.errors import GeomclipError, RequestError
 from geomclip.traverse import (
     ROOT,
@@ -98,6 +101,44 @@ def test_ways_are_those_of_a_plain_loop(name, min_radius):
                 if name_of not in expected:
                     expected.append(name_of)
             assert list(got.names) == expected
+
+
+@pytest.mark.parametrize("path", ["published", "geodesic"])
+@pytest.mark.parametrize("to", ["root", "picture"])
+@pytest.mark.parametrize("name", NAMES)
+def test_the_envelope_has_the_texts_of_all_scores(name, to, path, monkeypatch):
+    g, x = space(name, 70)
+    # Shrunk toward the root, so that many are met; two texts share a point.
+    m = g.manifold
+    with torch.no_grad():
+        pool = m.geodesic(torch.linspace(0.1, 0.9, 40).double(), g.root.expand(40, 5), x[30:])
+    pool[7] = pool[3]
+    texts = [f"text {i}" for i in range(40)]
+    end = x[20:30] if to == "picture" else None
+    found = [traverse(g, x[:10], texts, pool, end=end, path=path)]
+    monkeypatch.setattr("geomclip.traverse.reaches", lambda *_, **__: False)
+    found.append(traverse(g, x[:10], texts, pool, end=end, path=path))
+    # Inner products with points of a line through 0 are in one order all along it.
+    alone = name == "euclidean-inner" and to == "root"
+    assert max(len(t.met) for t in found[0]) > (1 if alone else 3)
+    assert not alone or all(len(t.captions) == 1 and t.names[-1] == ROOT for t in found[0])
+    for a, b in zip(*found, strict=True):
+        assert [(one.row, one.at) for one in a.met] == [(one.row, one.at) for one in b.met]
+        assert [one.score for one in a.met] == pytest.approx([one.score for one in b.met], abs=1e-9)
+
+
+def test_far_out_and_off_lines_all_scores_are_asked():
+    g = geomclip.build_geometry("hyperbolic", 2).double()
+    near, far = torch.tensor([[1.0, 0.5]]).double(), torch.tensor([[math.sinh(11.0), 0.0]]).double()
+    origin = g.root[None].detach()
+    assert reaches(g, near, origin, near, published=True)
+    assert not reaches(g, far, origin, near, published=True)
+    assert not reaches(g, near, origin, far, published=True)
+    assert not reaches(g, near, near, near, published=True)
+    assert reaches(g, near, near, near, published=False)
+    assert not reaches(
+        geomclip.build_geometry("lorentz3xsphere2", 5), *[torch.ones(1, 5)] * 3, published=True
+    )
 
 
 def test_from_picture_to_picture_and_from_another_root():

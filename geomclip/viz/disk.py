@@ -22,7 +22,7 @@ from geomclip.results import Variant
 from geomclip.viz import explorer, sheet, style
 from geomclip.viz.explorer import Picture, Samples
 from geomclip.viz.reduce import Reduction, reduce
-from geomclip.viz.ways import Plan, Ways, plan_ways, walk
+from geomclip.viz.ways import Plan, Ways, plan_ways, walk, work_of
 
 # Samples of a page, if not told otherwise.
 MOST = 20_000
@@ -150,12 +150,15 @@ def disk(
             f"{style.count(long)} captions or labels are longer than {style.count(LONGEST)} "
             "characters and are cut."
         )
-    plan = _plan(rooted, shown, seed)
+    points = [
+        gather(space, [places[key] for key in shown])
+        for space, places in zip(rooted, rows, strict=True)
+    ]
+    plan = _plan(rooted, shown, points, seed)
     if plan.note:
         notes.append(plan.note)
     pictures, reductions, ways = [], {}, {}
-    for name, space, places in zip(names, rooted, rows, strict=True):
-        x = gather(space, [places[key] for key in shown])
+    for name, space, x in zip(names, rooted, points, strict=True):
         found = reduce(space.geometry, x, method, radial=radial, seed=seed)
         reductions[name] = found
         try:
@@ -168,15 +171,17 @@ def disk(
     return Disk(samples, pictures, reductions, title, notes, min_radius, ways)
 
 
-def _plan(spaces: Sequence[Embeddings], shown: list[Sample], seed: int) -> Plan:
+def _plan(
+    spaces: Sequence[Embeddings], shown: list[Sample], points: Sequence[Tensor], seed: int
+) -> Plan:
     """Ways start at the first modality and meet labels and texts."""
     rows: dict[str, list[int]] = {}
     for i, key in enumerate(shown):
         rows.setdefault(key.modality, []).append(i)
     starts = rows.get(spaces[0].modalities[0], [])
     texts = rows.get("text", []) if spaces[0].modalities[0] != "text" else []
-    dim = max(space.dim for space in spaces)
-    return plan_ways(starts, rows.get(LABEL, []), texts, dim, seed)
+    work = max(work_of(space.geometry, x) for space, x in zip(spaces, points, strict=True))
+    return plan_ways(starts, rows.get(LABEL, []), texts, work, seed)
 
 
 def repeated(space: Embeddings) -> set[Sample]:

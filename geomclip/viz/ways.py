@@ -7,13 +7,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from geomclip.envelope import reaches
 from geomclip.geometry import Geometry
 from geomclip.traverse import STEPS, Traversal, TraversalStatistics, traversal_statistics, traverse
 from geomclip.viz import style
 
 # Multiplications that the ways of one space may cost: some seconds.
-WORK = 1e10
-# Texts that may be met, at most.
+WORK = 1e11
+# Texts that may be met, where all of them would cost more.
 POOL = 2000
 
 
@@ -56,9 +57,18 @@ class Ways:
 
 
 def plan_ways(
-    starts: Sequence[int], labels: Sequence[int], texts: Sequence[int], dim: int, seed: int = 0
+    starts: Sequence[int],
+    labels: Sequence[int],
+    texts: Sequence[int],
+    work: int,
+    seed: int = 0,
 ) -> Plan:
-    """All pictures and texts where the work allows; else random ones, labels before texts."""
+    """All pictures and texts where the work allows; else all pictures with random texts, labels
+    before texts; else random pictures.
+
+    Args:
+        work: multiplications for one picture and one text, see `work_of`.
+    """
     generator = torch.Generator().manual_seed(seed)
 
     def some(given: Sequence[int], most: int) -> list[int]:
@@ -67,16 +77,25 @@ def plan_ways(
         order = torch.randperm(len(given), generator=generator)[: max(0, most)]
         return sorted(given[i] for i in order.tolist())
 
-    pool = [*some(labels, POOL), *some(texts, POOL - min(POOL, len(labels)))]
-    begun = some(starts, int(WORK / (STEPS * max(1, len(pool)) * dim)))
+    most = max(POOL, int(WORK / (work * max(1, len(starts)))))
+    pool = [*some(labels, most), *some(texts, most - min(most, len(labels)))]
+    begun = some(starts, int(WORK / (work * max(1, len(pool)))))
     note = ""
     if pool and (len(begun), len(pool)) != (len(starts), len(labels) + len(texts)):
         note = (
             f"Ways to the root: of {style.count(len(begun))} of {style.count(len(starts))} "
             f"pictures, among {style.count(len(pool))} of "
-            f"{style.count(len(labels) + len(texts))} texts, both drawn at random."
+            f"{style.count(len(labels) + len(texts))} texts, drawn at random where not all are."
         )
     return Plan(tuple(begun), tuple(pool), note)
+
+
+def work_of(geometry: Geometry, x: Float[Tensor, "n d"]) -> int:
+    """Multiplications for a way's scores of one text: once where ways are straight lines for the
+    score, else at every point of the way."""
+    root = geometry.root.to(x)[None].detach()
+    straight = reaches(geometry, x, root, x, published=True)
+    return x.shape[1] + STEPS if straight else x.shape[1] * STEPS
 
 
 def walk(geometry: Geometry, x: Float[Tensor, "n d"], captions: Sequence[str], plan: Plan) -> Ways:

@@ -160,12 +160,15 @@ def test_ways_are_those_of_traverse_among_the_texts_that_are_shown():
 
 
 def test_too_many_ways_are_a_random_part_that_the_page_speaks_of():
-    plan = plan_ways(range(1000), range(1000, 1100), range(1100, 9000), dim=512, seed=1)
-    assert set(range(1000, 1100)) < set(plan.texts) and len(plan.texts) == 2000
-    assert len(plan.starts) == 195 and "among 2,000 of 8,000 texts" in plan.note
-    fewer = plan_ways(range(10_000), range(0), range(10_000, 12_000), dim=512)
-    assert 50 * 2000 * 512 * len(fewer.starts) <= 1e10 and "of 10,000 pictures" in fewer.note
-    assert plan_ways(range(5), (), range(5, 9), 8).note == ""
+    half, straight = 50_000, 512 + 50
+    assert plan_ways(range(10_000), (), range(10_000, 20_000), straight).note == ""
+    plan = plan_ways(range(half), range(half, half + 100), range(half + 100, 2 * half), straight)
+    assert plan.starts == tuple(range(half)) and set(range(half, half + 100)) < set(plan.texts)
+    assert 2000 < len(plan.texts) and straight * half * len(plan.texts) <= 1e11
+    assert "of 50,000 of 50,000 pictures" in plan.note and "of 50,000 texts" in plan.note
+    fewer = plan_ways(range(10_000), (), range(10_000, 15_000), 512 * 50)
+    assert len(fewer.texts) == 2000 and "of 10,000 pictures" in fewer.note
+    assert 50 * 2000 * 512 * len(fewer.starts) <= 1e11
 
 
 def test_a_leaf_that_is_a_text_is_drawn_once():
