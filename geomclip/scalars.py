@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from manifolds.numerics import rounded
+
 MAX_LOGIT_SCALE = math.log(100)
 
 
@@ -19,30 +21,31 @@ class BoundedScalar:
     lower: float
     upper: float
 
-    @torch.no_grad()
     def beyond(self) -> str:
         """Which bound the parameter stands at or beyond: "lower", "upper", or ""; NaN at none."""
-        lower, upper = self._bounds()
-        if self.parameter <= lower:
+        value, lower, upper = self._values()
+        if value <= lower:
             return "lower"
-        return "upper" if self.parameter >= upper else ""
+        return "upper" if value >= upper else ""
 
     @torch.no_grad()
     def apply_bound_(self) -> str:
         """Bring the parameter back to a bound that it is outside of; which one, or ""."""
-        lower, upper = self._bounds()
-        if self.parameter < lower:
-            self.parameter.copy_(lower)
+        value, lower, upper = self._values()
+        if value < lower:
+            self.parameter.fill_(lower)
             return "lower"
-        if self.parameter > upper:
-            self.parameter.copy_(upper)
+        if value > upper:
+            self.parameter.fill_(upper)
             return "upper"
         return ""
 
-    def _bounds(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def _values(self) -> tuple[float, float, float]:
+        """The parameter and its bounds."""
         # In the parameter's dtype: log 100 is no float32, and a parameter put on its rounded
         # value would count as outside for ever.
-        return self.parameter.new_tensor(self.lower), self.parameter.new_tensor(self.upper)
+        dtype = self.parameter.dtype
+        return self.parameter.item(), rounded(self.lower, dtype), rounded(self.upper, dtype)
 
 
 def apply_bounds_(scalars: Iterable[BoundedScalar]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from manifolds.arguments import check_number, curvature
 from manifolds.base import Manifold
+from manifolds.numerics import rounded
 
 C_MIN, C_MAX = 1e-3, 1e3
 
@@ -93,7 +94,7 @@ class CurvedManifold(Manifold):
     def _log_bounds(self) -> dict[str, float]:
         def log(bound: float) -> float:
             shifted = self._log_c_init + math.log(bound / self.c_init)
-            return torch.tensor(shifted, dtype=self.log_c.dtype).item()
+            return rounded(shifted, self.log_c.dtype)
 
         return {"lower": log(self.c_min), "upper": log(self.c_max)}
 

@@ -5,14 +5,31 @@ z >= 0 a scaled length, q = z^2. Functions that end in `c` are divided by their 
 sinh(z)/z) and equal 1 at 0. All support backward twice, `torch.func` and `torch.vmap`.
 """
 
-from typing import Any
+import functools
+import inspect
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
+F = TypeVar("F", bound=type[torch.autograd.Function])
+
 # Largest geodesic radius r = sqrt(c) dist0(x) that a ball coordinate can hold: 1 - tanh(r/2) is
 # then about four units in the last place below 1, so rounding a point can't push it off the ball.
 MAX_BALL_RADIUS = {torch.float32: 16.0, torch.float64: 36.0}
+
+
+@functools.lru_cache(maxsize=256)
+def rounded(value: float, dtype: torch.dtype) -> float:
+    """The number of a dtype that is nearest to `value`."""
+    return torch.tensor(value, dtype=dtype).item()
+
+
+def quick_to_apply(function: F) -> F:
+    """An autograd function with a `setup_context`, its signature written down: torch looks it up at
+    every call, which takes longer than the work on a batch of points does."""
+    setattr(function.forward, "__signature__", inspect.signature(function.forward))  # noqa: B010  # mypy knows no such attribute
+    return function
 
 
 def safe_sqrt(q: Tensor) -> Tensor:
@@ -68,6 +85,7 @@ def safe_atan2(a: Tensor, b: Tensor) -> Tensor:
     )
 
 
+@quick_to_apply
 class _Ratio(torch.autograd.Function):
     """f(z)/z for an odd f with f'(0) = 1; its derivative is (f'(z) - f(z)/z)/z, a series near 0.
 

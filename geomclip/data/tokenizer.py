@@ -8,6 +8,7 @@ is no padding token: ids after the end are 0, as in CLIP.
 
 import gzip
 import html
+import itertools
 import json
 import re
 import unicodedata
@@ -36,8 +37,10 @@ PATTERN = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
 
 # The published merges take 3 MB; a few kilobytes of gzip could claim all of memory.
 _MAX_FILE = 64 * 2**20
-# Caption mixes make ever new strings; the cache starts anew when it holds this many.
+# Caption mixes make ever new strings of the same words; a cache starts anew at this many entries.
 _MAX_CACHE = 100_000
+# Letters, digits and other characters on either side of a blank.
+_PROBE = "a b 1 c ! d é 2 3 ! 4 é . , a 's"
 
 
 def byte_symbols() -> list[str]:
@@ -82,7 +85,11 @@ class Tokenizer:
         backend.no_padding()
         backend.no_truncation()
         self._backend = backend
-        self._cache: dict[str, list[int]] = {}
+        self._texts: dict[str, list[int]] = {}
+        self._words: dict[str, list[int]] = {}
+        whole, *parts = backend.encode_batch([_PROBE, *_PROBE.split(" ")], add_special_tokens=False)
+        # Of CLIP's files; another tokenizer.json may count a blank to the word behind it.
+        self._words_stand_alone: bool = whole.ids == [i for part in parts for i in part.ids]
         self.sot: int = start
         self.eot: int = end
         self.pad = 0
@@ -216,23 +223,44 @@ class Tokenizer:
             raise ValueError(
                 f"Tokenizer: context_length holds at least start and end, got {context_length}"
             )
+        kept = [ids[: context_length - 2] for ids in self.encode(texts)]
+        lengths = np.fromiter(map(len, kept), dtype=np.int64, count=len(kept))
+        place = np.arange(context_length)
         out = np.full((len(texts), context_length), self.pad, dtype=np.int64)
-        for row, ids in zip(out, self.encode(texts), strict=True):
-            kept = ids[: context_length - 2]
-            row[0] = self.sot
-            row[1 : len(kept) + 1] = kept
-            row[len(kept) + 1] = self.eot
+        out[:, 0] = self.sot
+        inside = (place > 0) & (place <= lengths[:, None])
+        out[inside] = np.fromiter(itertools.chain.from_iterable(kept), dtype=np.int64)
+        out[np.arange(len(kept)), lengths + 1] = self.eot
         return torch.from_numpy(out)
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The token ids of each text, without start and end."""
-        new = [text for text in dict.fromkeys(texts) if text not in self._cache]
-        if len(self._cache) + len(new) > _MAX_CACHE:
-            self._cache.clear()
+        known = self._texts
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        if len(known) + len(new) > _MAX_CACHE:
+            known.clear()
             new = list(dict.fromkeys(texts))
-        encoded = self._backend.encode_batch([clean(t) for t in new], add_special_tokens=False)
-        self._cache.update((text, e.ids) for text, e in zip(new, encoded, strict=True))
-        return [self._cache[text] for text in texts]
+        if new:
+            parts = [self._parts(clean(text)) for text in new]
+            words = self._encode_parts(list(itertools.chain.from_iterable(parts)))
+            for text, own in zip(new, parts, strict=True):
+                known[text] = [i for part in own for i in words[part]]
+        return [known[text] for text in texts]
+
+    def _parts(self, text: str) -> list[str]:
+        """Parts of a cleaned text whose ids, one after the other, are the text's."""
+        return text.split(" ") if self._words_stand_alone else [text]
+
+    def _encode_parts(self, parts: Sequence[str]) -> dict[str, list[int]]:
+        """The token ids of these parts, and of others."""
+        known = self._words
+        new = [part for part in dict.fromkeys(parts) if part not in known]
+        if len(known) + len(new) > _MAX_CACHE:
+            known.clear()
+            new = list(dict.fromkeys(parts))
+        encoded = self._backend.encode_batch(new, add_special_tokens=False) if new else []
+        known.update((part, e.ids) for part, e in zip(new, encoded, strict=True))
+        return known
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of token ids up to the first end token, words separated by single spaces."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from geoopt import ManifoldParameter
-from torch import nn
+from torch import Tensor, nn
 
 from geomclip.errors import RequestError
 from geomclip.geometry import Geometry
@@ -125,7 +125,7 @@ def gradient_norms(model: ContrastiveModel, criterion: Criterion) -> dict[str, f
     norms = {}
     for name, encoder in model.encoders.items():
         grads = [p.grad for p in encoder.parameters() if p.grad is not None]
-        norms[name] = nn.utils.get_total_norm(grads).item() if grads else 0.0
+        norms[name] = total_norm(grads).item() if grads else 0.0
     for name, parameter in named_scalars(model.geometry, criterion).items():
         if parameter.grad is not None:
             norms[f"scalars/{name}"] = parameter.grad.abs().item()
@@ -142,7 +142,14 @@ def clip_gradients(parameters: Sequence[nn.Parameter], max_norm: float) -> float
     if any(isinstance(p, ManifoldParameter) for p in parameters):
         return clip_grad_norm_(parameters, max_norm or math.inf).item()
     grads = [p.grad for p in parameters if p.grad is not None]
-    norm = nn.utils.get_total_norm(grads)
-    if max_norm and max_norm / (norm + 1e-6) < 1:
-        nn.utils.clip_grads_with_norm_(parameters, max_norm, norm)
+    norm = total_norm(grads)
+    if max_norm and (factor := max_norm / (norm + 1e-6)) < 1:
+        torch._foreach_mul_(grads, factor)
     return norm.item()
+
+
+def total_norm(tensors: Sequence[Tensor]) -> Tensor:
+    """The norm of all numbers in tensors of one device and dtype, `torch.nn.utils.get_total_norm`
+    bit for bit; that first sorts them by device and dtype, which takes as long as the norms do.
+    """
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors)))

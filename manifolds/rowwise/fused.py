@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from manifolds.arguments import Scalar, check, curvature, work_dtype
+from manifolds.numerics import quick_to_apply
 from manifolds.rowwise.passes import PASSES, Passes
 
 Formula = Callable[..., Tensor]
@@ -94,6 +95,7 @@ def rowwise(
     return value.reshape(shape if operation.vector else shape[:-1])
 
 
+@quick_to_apply
 class _Value(torch.autograd.Function):
     """(call, c, *points) -> value, rows."""
 
@@ -130,6 +132,7 @@ class _Value(torch.autograd.Function):
         return (torch.stack(values), torch.stack(rows_of, dim=1)), (0, 1)
 
 
+@quick_to_apply
 class _Gradient(torch.autograd.Function):
     """(call, needs, c, rows, grad, *points) -> the needed ones of the gradients of c, *points."""
 

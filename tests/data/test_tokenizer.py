@@ -368,3 +368,23 @@ def test_a_file_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
     path.write_bytes(gzip.compress(b"a b\n" * 1000))
     with pytest.raises(RequestError, match="unpacked"):
         Tokenizer.from_clip(path)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.text(alphabet="aAbΣσ 1२!'’.sé́\u00a0\u3000\u2028\t😀日<|>", max_size=12), max_size=4)
+)
+def test_a_text_is_its_words_one_after_the_other(clip, texts):
+    whole = [clip._backend.encode(clean(t), add_special_tokens=False).ids for t in texts]
+    assert clip.encode(texts) == whole
+
+
+def test_another_tokenizers_words_are_not_taken_out_of_their_text(clip):
+    from tokenizers import AddedToken, models, pre_tokenizers
+    from tokenizers import Tokenizer as Backend
+
+    vocab = {"<|startoftext|>": 0, "<|endoftext|>": 1, "a": 2, "Ġa": 3, "Ġ": 4}
+    backend = Backend(models.BPE(vocab, [("Ġ", "a")]))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.add_special_tokens([AddedToken("<|startoftext|>"), AddedToken("<|endoftext|>")])
+    assert Tokenizer(backend).encode(["a a"]) == [[2, 3]]
