@@ -40,7 +40,7 @@ class CaptionMix:
             texts: captions, the name first, keywords after it.
             path: label path, most general first; its last element is the name's own level.
         """
-        kind, pick, share, template = rng.random(4)
+        kind, pick, share, template = rng.random(4).tolist()
         caption = self._caption(texts, path, kind, pick, share)
         if self.templates and template < self.config.template:
             slot = int(template / self.config.template * len(self.templates))

@@ -87,6 +87,18 @@ def test_augmentation_is_a_function_of_its_generator_and_stays_in_range():
     assert 0 <= first.min() and first.max() <= 1
 
 
+@pytest.mark.parametrize("background", [0.0, 0.5])
+def test_a_picture_is_changed_alike_alone_and_in_a_large_batch(background):
+    config = AugmentConfig(background=background, flip=0.5, crop=(0.5, 1.0))
+    pictures = torch.randint(0, 256, (70, 4, 32, 32), dtype=torch.uint8, generator=seeded(0))
+    draws, flippable = draw(70, config, seeded(1)), torch.arange(70) % 3 > 0
+    whole = augment(pictures, draws, flippable=flippable)
+    for i in (0, 41, 63, 64, 69):
+        row = slice(i, i + 1)
+        alone = augment(pictures[row], draws[row], flippable=flippable[row])
+        assert torch.equal(alone, whole[row])
+
+
 def test_crops_are_those_of_a_random_resized_crop():
     windows = draw_windows(4000, (0.5, 1.0), torch.Generator().manual_seed(0))
     centres, sides = windows[:, 0], windows[:, 1]
