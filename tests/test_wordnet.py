@@ -240,7 +240,8 @@ def test_tables_show_spread_nan_and_what_was_published():
         values |= {"optimizer": "geomclip", "dim": 5, "seed": seed, **settings}
         return {
             "settings": values, "map": map_, "mean_rank": None if map_ is None else 2.0,
-            "train_cpu_seconds": 3.0, "steps": 10, "environment": {"threads": 1},
+            "train_cpu_seconds": 3.0, "wall_seconds": 4.0, "steps": 10,
+            "environment": {"threads": 1},
         }  # fmt: skip
 
     found = [result(0, 0.9), result(1, 0.8), result(0, None, optimizer="geoopt")]
@@ -249,3 +250,4 @@ def test_tables_show_spread_nan_and_what_was_published():
     assert lines[3] == "| Lorentz, geoopt's RiemannianAdam | NaN (1 of 1) |"
     assert lines[4].startswith("| published, Poincaré") and lines[4].endswith("| 1.26 / 0.927 |")
     assert page.cost(found).startswith("3 runs, 2 seeds, 10 steps; training took 3 to 3 CPU")
+    assert page.cost(found).endswith("a run took 4 to 4 seconds by the clock.")

@@ -1,5 +1,6 @@
 """Link prediction on WordNet: splits, scores, masks, a small tree, resuming, the page."""
 
+import dataclasses
 import gzip
 import importlib
 import math
@@ -168,6 +169,19 @@ def test_a_tree_is_learned(model):
     # Everything called positive has 2/12 = 0.17.
     assert found["valid_f1"] > 0.5 and found["test_f1"] > 0.5
     assert found["parameters"]["model"] == model
+
+
+def test_of_several_starts_the_best_on_validation_is_tested():
+    splits, train = script("splits"), script("cones_train")
+    split = splits.draw_split(binary_tree(6), 50, 0)
+    s = train.Settings("umbral", 2, 0.1, epochs=2, batch=64, negatives=8)
+    single = [train.run(split, dataclasses.replace(s, seed=seed)) for seed in (0, 1000, 2000)]
+    found = train.run(split, dataclasses.replace(s, restarts=3))
+    assert found["valid_f1_of_starts"] == [one["valid_f1"] for one in single]
+    best = max(single, key=lambda one: one["valid_f1"])
+    same = ("valid_f1", "test_f1", "threshold")
+    assert [found[k] for k in same] == [best[k] for k in same]
+    assert "restarts" not in s.to_dict() and found["parameters"]["restarts"] == 3
 
 
 def test_a_finished_run_is_kept_and_shown(tmp_path, capsys, monkeypatch):

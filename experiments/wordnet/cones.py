@@ -119,7 +119,7 @@ def planned(cells: Sequence[Cell], options: argparse.Namespace) -> Iterator[Plan
                 "percent": cell.percent,
                 "split": split.origin,
                 "draw": split.draw,
-                **dataclasses.asdict(s),
+                **s.to_dict(),
             }
             yield store.Run(f"{name}-s{seed}", what), split, s
 
@@ -133,9 +133,13 @@ TUNED = {
     "negatives": "drawn parents, and drawn children, of a step",
     "hard": "share of the drawn parents that are parents of edges",
     "weight": "weight of the negatives",
+    "restarts": "trainings, of which the best by validation is taken",
     "step": "tree initialisation: length of an edge",
     "spread": "tree initialisation: random part of a direction, the outward part being 1",
 }
+
+
+WHOLE = ("epochs", "batch", "negatives", "restarts")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -178,14 +182,14 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--quiet", action="store_true", help="no progress, only results")
     tuned = p.add_argument_group("how (left out: as in cones.toml)")
     for name, text in TUNED.items():
-        kind = int if name in ("epochs", "batch", "negatives") else float
+        kind = int if name in WHOLE else float
         tuned.add_argument(f"--{name}", type=kind, help=text)
     return p
 
 
 def check(options: argparse.Namespace) -> None:
     """Raises RequestError for a number out of range."""
-    low = {"dim": 2, "epochs": 1, "batch": 1, "negatives": 2, "threads": 1}
+    low = {"dim": 2, "epochs": 1, "batch": 1, "negatives": 2, "threads": 1, "restarts": 1}
     for name, least in low.items():
         value = getattr(options, name)
         if value is not None and value < least:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from cones import HERE, TUNED, Cell, parser, settings, split_of
+from cones import HERE, TUNED, WHOLE, Cell, parser, settings, split_of
 from cones_train import run
 
 from geomclip.errors import GeomclipError, RequestError
@@ -29,7 +29,7 @@ def options_of(text: str) -> dict[str, Any]:
         try:
             if name not in TUNED:
                 raise ValueError
-            found[name] = int(value) if name in ("epochs", "batch", "negatives") else float(value)
+            found[name] = int(value) if name in WHOLE else float(value)
         except ValueError:
             raise RequestError(
                 f"--try {text}: {part} is no option with its value",

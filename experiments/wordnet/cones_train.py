@@ -43,6 +43,8 @@ class Settings:
         negatives: drawn parents, and drawn children, of a step.
         hard: share of the drawn parents that are parents of training edges.
         weight: of a drawn pair; each edge has one of either kind, the mean of them.
+        restarts: trainings from different first points, of which the one with the best validation
+            F1 is taken; test is computed for that one alone.
     """
 
     model: str
@@ -58,7 +60,15 @@ class Settings:
     negatives: int = 64
     hard: float = 0.5
     weight: float = 1.0
+    restarts: int = 1
     seed: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """What decides a run. Runs of one start keep the files of before there were several."""
+        values = dataclasses.asdict(self)
+        if self.restarts == 1:
+            del values["restarts"]
+        return values
 
 
 class Edges:
@@ -232,11 +242,22 @@ def run(
 ) -> dict[str, Any]:
     """Train and evaluate; the result of a run."""
     start = time.process_time()
-    model = train(split, s, tell)
-    trained = time.process_time() - start
+    # One seed for each start; those of a table's runs lie below 1000.
+    starts = [dataclasses.replace(s, seed=s.seed + 1000 * i) for i in range(s.restarts)]
+    model, valid = None, []
+    for i, one in enumerate(starts):
+        trained = train(
+            split, one, lambda at, of, loss, i=i: tell(i * of + at, len(starts) * of, loss)
+        )
+        valid.append(evaluate(trained, split, test=False)["valid_f1"])
+        if valid[-1] == max(valid):
+            model = trained
+    assert model is not None
+    seconds = time.process_time() - start
     return {
         **evaluate(model, split, test=test),
+        **({"valid_f1_of_starts": valid} if len(starts) > 1 else {}),
         "split": split.to_dict(),
-        "train_cpu_seconds": round(trained, 2),
-        "parameters": dataclasses.asdict(s),
+        "train_cpu_seconds": round(seconds, 2),
+        "parameters": s.to_dict(),
     }

@@ -115,8 +115,9 @@ def _spread(value: float | None) -> str:
 
 
 def cost(results: Sequence[Result]) -> str:
-    """How many runs, seeds, steps and CPU seconds."""
+    """How many runs, seeds, steps, CPU seconds, and seconds by the clock."""
     seconds = [r["train_cpu_seconds"] for r in results]
+    wall = [r["wall_seconds"] for r in results]
     steps = sorted({r["steps"] for r in results})
     seeds = len({r["settings"]["seed"] for r in results})
     threads = sorted({r["environment"]["threads"] for r in results})
@@ -125,7 +126,8 @@ def cost(results: Sequence[Result]) -> str:
         f"{len(results)} runs, {seeds} seed{'s' * (seeds > 1)}, {counts} steps; training took "
         f"{min(seconds):.0f} to {max(seconds):.0f} CPU seconds a run ({sum(seconds) / 60:.0f} "
         f"minutes together), on {' or '.join(map(str, threads))} thread"
-        f"{'s' * (threads[-1] > 1)}."
+        f"{'s' * (threads[-1] > 1)}. With its evaluation a run took {min(wall):.0f} to "
+        f"{max(wall):.0f} seconds by the clock."
     )
 
 
