@@ -14,6 +14,8 @@ from geomclip.bench.timing import Step
 from geomclip.bench.workload import ALREADY, Error, Workload, in_norm, path, tangential, worst
 from geomclip.geometry import GEOMETRIES, Geometry, build_geometry
 from geomclip.losses import info_nce
+from geomclip.losses.sums import use_plain
+from manifolds.kernels import contrastive, library
 
 LARGEST = 8192  # pairs up to which the loss is computed in float64 too, for the errors
 
@@ -78,6 +80,7 @@ def prepare(case: Case, names: tuple[str, ...]) -> Workload:
         else:
             load.notes[name] = "one-buffer is written for the hyperboloid's distance only"
     load.steps["floor"] = _floor(x, y)
+    load.repaired = repaired(g, x, y, case.precision)
     exact = _reference(case, g, [x, y, *scalars])
 
     def errors(name: str) -> Error | None:
@@ -120,6 +123,15 @@ class _InfoNCE(torch.nn.Module):
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """The loss of the pairs."""
         return info_nce(self.geometry, x, y, memory=self.memory, precision=self.precision)
+
+
+def repaired(g: Geometry, x: Tensor, y: Tensor, precision: str = "float32") -> float | None:
+    """Share of pairs that the compiled kernels compute from differences; None on other paths."""
+    on_kernels = x.dtype == torch.float32 and library.of(x) is not None
+    if not on_kernels or use_plain(x, y, "auto"):
+        return None
+    close = contrastive.unresolved(g.manifold, x, y, score=g.spec.logit, precision=precision)
+    return close / (x.shape[0] * y.shape[0])
 
 
 def _floor(x: Tensor, y: Tensor) -> Step:

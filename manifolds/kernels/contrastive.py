@@ -219,6 +219,25 @@ def problem(
     return Problem(x, y, c, factor, bias, offset, space, function, reduction, memory, precision)
 
 
+@torch.no_grad()
+def unresolved(
+    manifold: Manifold,
+    x: Float[Tensor, "n d"],
+    y: Float[Tensor, "m d"],
+    *,
+    score: str = "-dist",
+    precision: str = "float32",
+) -> int:
+    """How many pairs `logsumexp` computes from differences or in float64, partners aside.
+
+    Raises:
+        ValueError: as `logsumexp`.
+    """
+    p = problem(manifold, x, y, score, 1.0, None, offset=0, memory="tiled", precision=precision)
+    with precisions.exact_products(p.x.device, precision):
+        return tiles.build(p.space, p.function, p.x, p.y, p.c, 0, precision).unresolved()
+
+
 def _sums(problem: Problem) -> PairSums:
     row, column, pair = problem.sums(problem.x, problem.y)
     return PairSums(row, column, problem.factor * pair + problem.bias)

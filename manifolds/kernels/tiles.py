@@ -5,6 +5,7 @@ a block in float32, or in float64 where float32 can't hold it: where more than 1
 too close for a float32 product, or where cosh(r_x) cosh(r_y) is beyond float32's range for slopes.
 """
 
+import itertools
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -122,6 +123,11 @@ class Pairs:
     def limit(self, size: int) -> int:
         """Close pairs in a block of `size` beyond which it is computed in float64."""
         return int(CLOSE_SHARE * size)
+
+    def unresolved(self) -> int:
+        """How many pairs the products don't resolve, partners aside."""
+        forms = (self._form(r, c, self.product(r, c)) for r, c in itertools.product(*self.blocks()))
+        return sum(len(close) for _, close in forms if close is not None)
 
     def near_scores(self, rows: slice, columns: slice, close: Tensor) -> Tensor:
         """F (k,) of the pairs (k, 2) of a block from differences, in float64."""

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from geomclip import build_geometry
 from geomclip.bench import formulas, loss, pairwise, rowwise
 from geomclip.bench.config import COMPETITORS, DISTANCES, MANIFOLDS, Case
 from geomclip.names import CANONICAL
@@ -81,3 +82,16 @@ def test_repaired_pairs_are_counted():
     share = pairwise.repaired("lorentz", x, y)
     assert share is None or share == pytest.approx(0.5, abs=0.02)
     assert pairwise.repaired("lorentz", x.double(), y.double()) is None
+
+
+def test_repaired_pairs_of_a_loss_are_counted_without_partners():
+    torch.manual_seed(0)
+    g = build_geometry("hyperbolic", 6)
+    x = torch.randn(300, 6)
+    y = torch.randn(300, 6)
+    y[:20] = x[:20]  # partners: always by differences, and no pairs of the sums
+    y[100:103] = x[200:203]
+    share = loss.repaired(g, x, y)
+    assert share is None or share == 3 / 300**2
+    assert loss.repaired(g, x.double(), y.double()) is None
+    assert loss.repaired(g, x[:9], y[:9]) is None  # the plain formula computes so few
