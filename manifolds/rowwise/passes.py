@@ -196,32 +196,25 @@ def _close_rows(x: Tensor, y: Tensor, y_norm: Tensor, near: Tensor) -> Tensor:
 
 
 def polar_gradient(x: Tensor, y: Tensor, polar: Tensor, factors: Tensor, needs: Needs) -> Two:
-    x_norm, y_norm, product, x_step, y_along, across = polar
-    near_x, near_y = _near(y_norm, x_norm, product), _near(x_norm, y_norm, product)
+    # Both ends at once, x over y: (2, n) each. What points at the other end is flipped.
+    lengths, (product, x_step, y_along, across) = polar[:2], polar[2:]
+    size = _positive(lengths)
+    near = _near(lengths.flip(0), lengths, product)
     # <y - m x, x^>, which is that of x - m y but for signs where m is the same.
-    x_along = product / _positive(x_norm) - near_x * x_norm
-    x_along = torch.where(near_x * near_y != 0, -near_x * x_step / _positive(x_norm), x_along)
-    turned = across / _positive(x_norm) * y_norm  # |T(y, x)|
-    p, q, r, s = factors
-    ends = (
-        (x, y, (x_norm, near_x, x_along, p, q), turned),
-        (y, x, (y_norm, near_y, y_along, r, s), across),
-    )
-    weights, sizes, cancels = [], [], []
-    for _, _, (norm, near, along, radial, other), length in ends:
-        whole = along + near * norm  # <v, w^>
-        weights.append((radial - other * whole) / _positive(norm))
-        sizes.append(torch.hypot(radial, other * length))
-        cancels.append(sizes[-1] < SAFE * (other * torch.hypot(whole, length)).abs())
-    columns = torch.stack([weights[0], q, s, weights[1]])
-    lengths, size = torch.stack([x_norm, y_norm]), torch.stack(sizes)
-    grads = _combined(x, y, columns, lengths, size, needs)
-    for grad, (w, v, (norm, _, _, radial, other), _), cancel in zip(
-        grads, ends, cancels, strict=True
-    ):
+    x_along = product / size[0] - near[0] * lengths[0]
+    x_along = torch.where(near[0] * near[1] != 0, -near[0] * x_step / size[0], x_along)
+    whole = torch.stack([x_along, y_along]).addcmul_(near, lengths)  # <v, w^>
+    turned = torch.stack([across / size[0] * lengths[1], across])  # |T(y, x)|, |T(x, y)|
+    radial, other = factors[::2], factors[1::2]
+    weight = (radial - other * whole) / size
+    sizes = torch.hypot(radial, other * turned)
+    cancel = sizes < SAFE * (other * torch.hypot(whole, turned)).abs()
+    columns = torch.stack([weight[0], other[0], other[1], weight[1]])
+    grads = _combined(x, y, columns, lengths, sizes, needs)
+    for i, (grad, w, v) in enumerate(zip(grads, (x, y), (y, x), strict=True)):
         if grad is not None:
-            for rows in _chosen(cancel):
-                numbers = torch.stack([norm[rows], radial[rows], other[rows]])
+            for rows in _chosen(cancel[i]):
+                numbers = torch.stack([lengths[i, rows], radial[i, rows], other[i, rows]])
                 grad[rows] = _close_gradient(w[rows], v[rows], numbers)
     return grads
 
