@@ -31,7 +31,6 @@ from geomclip.scalars import (
 from geomclip.spaces import build_space, check_dims
 from geomclip.spec import GEOMETRIES, PRODUCT, GeometrySpec
 from manifolds import Manifold
-from manifolds.curvature import CurvedManifold
 
 __all__ = ["ALIASES", "GEOMETRIES", "PRODUCT", "Geometry", "GeometrySpec", "build_geometry"]
 
@@ -290,12 +289,10 @@ class Geometry(nn.Module):
         """
         values = {"logit_scale": self.logit_scale.item()}
         if self.spec.learned_curvature:
-            for path, m in self.manifold.named_modules():
-                if isinstance(m, CurvedManifold):
-                    values[f"{path}.c" if path else "c"] = m.c.item()
-        for modality, log_alpha in self.log_alpha.items():
-            values[f"alpha_{modality}"] = log_alpha.exp().item()
-        return values
+            values |= scalars.curvatures(self.manifold)
+        return values | {
+            f"alpha_{m}": log_alpha.exp().item() for m, log_alpha in self.log_alpha.items()
+        }
 
     def scalar_parameters(self) -> list[nn.Parameter]:
         """logit_scale, log alpha_m, learned log c's: no weight decay, their own learning rate."""
@@ -305,10 +302,7 @@ class Geometry(nn.Module):
         """`scalar_parameters`, each by the name that its value has in `scalars()`."""
         named = {"logit_scale": self.logit_scale}
         named |= {f"alpha_{modality}": p for modality, p in self.log_alpha.items()}
-        for path, parameter in self.manifold.named_parameters():  # a product has many
-            if parameter.requires_grad:
-                named[path.removesuffix("log_c") + "c"] = parameter
-        return named
+        return named | scalars.curvature_parameters(self.manifold)
 
     def apply_bounds_(self) -> dict[str, str]:
         """Bring every scalar back within its bounds; call it after the optimizer's step.

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from manifolds import Manifold
+from manifolds.curvature import CurvedManifold
 from manifolds.numerics import rounded
 
 MAX_LOGIT_SCALE = math.log(100)
@@ -56,6 +58,18 @@ def apply_bounds_(scalars: Iterable[BoundedScalar]) -> dict[str, str]:
 def at_bound(scalars: Iterable[BoundedScalar]) -> dict[str, str]:
     """Those that stand at a bound now (or beyond it), by name: "lower" or "upper"."""
     return {s.name: side for s in scalars if (side := s.beyond())}
+
+
+def curvatures(manifold: Manifold) -> dict[str, float]:
+    """c by its name: "c", or "factors.0.c" and so on for the curved factors of a product."""
+    curved = (m for m in manifold.named_modules() if isinstance(m[1], CurvedManifold))
+    return {f"{path}.c" if path else "c": m.c.item() for path, m in curved}
+
+
+def curvature_parameters(manifold: Manifold) -> dict[str, nn.Parameter]:
+    """The log c that are learned, by the names of `curvatures`."""
+    learned = (p for p in manifold.named_parameters() if p[1].requires_grad)
+    return {path.removesuffix("log_c") + "c": parameter for path, parameter in learned}
 
 
 def check_logit_scale(name: str, start: float, lower: float) -> None:
