@@ -8,6 +8,7 @@ import torch
 
 from geomclip.bench.config import Case
 from geomclip.bench.memory import Unmeasured, fresh_peak, high_water, resident_peak
+from manifolds.kernels import library
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="VmHWM is Linux's")
 MIB = 2**20
@@ -47,6 +48,10 @@ def test_a_process_that_fails_says_why():
 
 @LINUX
 def test_the_loss_keeps_its_products_once():
-    """n = 2048: "auto" keeps all of the n x m products, 16 MiB, beside tiles and row terms."""
+    """n = 2048: "auto" keeps all of the n x m products, 16 MiB, beside tiles and row terms.
+
+    In torch the steps over a tile of 4 MiB need its like several times; a second copy of the
+    products would show there too.
+    """
     size = fresh_peak(Case("loss", n=2048, m=2048, dim=16), "geomclip")
-    assert size < 28 * MIB
+    assert size < (28 if library.load() is not None else 58) * MIB
