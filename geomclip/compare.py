@@ -137,6 +137,8 @@ def compare(
     }
     tell({"message": f"Evaluating {len(runs)} run{'s' if len(runs) > 1 else ''}."})
     comparison = Comparison(_measure(runs, out, settings, first_seed), out)
+    if "runs" in comparison.results.left_out:
+        tell({"message": comparison.results.left_out["runs"]})
     write_results(comparison.results, out)
     comparison.report(out / REPORT)
     return comparison
@@ -221,8 +223,15 @@ def _measure(runs: list[PlannedRun], out: Path, settings: dict[str, Any], seed: 
 
     config = runs[0].config
     splits = data.load(config.data, config.model.image.image_size)
-    evaluations = [measure.evaluate_run(run, out / run.name, splits) for run in runs]
-    pairs = list(zip(runs, evaluations, strict=True))
+    pairs, lost = [], {}
+    for run in runs:
+        try:
+            pairs.append((run, measure.evaluate_run(run, out / run.name, splits)))
+        except RequestError as error:
+            lost[run.name] = error
+    if not pairs:
+        raise next(iter(lost.values()))
+    runs, evaluations = [run for run, _ in pairs], [found for _, found in pairs]
     gallery = measure.gallery_of(splits, runs, evaluations, seed)
     order = measure.order_of(splits.evaluation[gallery["split"]], seed)
     found = spaces.look(splits, runs, evaluations, out, gallery, order)
@@ -240,8 +249,14 @@ def _measure(runs: list[PlannedRun], out: Path, settings: dict[str, Any], seed: 
         gallery=gallery,
         spaces=found.spaces,
         traversals=found.traversals,
-        left_out=found.left_out,
+        left_out=found.left_out | _missing(lost),
     )
+
+
+def _missing(lost: Mapping[str, RequestError]) -> dict[str, str]:
+    """Runs whose folders are damaged, as the report speaks of them."""
+    said = (f"{name} is left out: {error.what}." for name, error in lost.items())
+    return {"runs": " ".join(said)} if lost else {}
 
 
 def environment(device: str) -> dict[str, Any]:

@@ -202,7 +202,8 @@ class Embeddings:
 
     def with_root(self) -> "Embeddings":
         """These embeddings, with the mean of the first two modalities as the root where the
-        geometry's root is a mean that was never set; otherwise themselves."""
+        geometry's root is a mean that was never set; otherwise themselves. Raises RequestError
+        where the points cancel."""
         g = self.geometry
         if g.spec.root == "origin" or bool(g.root_point.any()):
             return self
@@ -210,7 +211,13 @@ class Embeddings:
 
         first, *others = (self.points[m] for m in self.modalities[:2])
         rooted = copy.deepcopy(g)
-        rooted.set_root_(first, others[0] if others else first[:0])
+        try:
+            rooted.set_root_(first, others[0] if others else first[:0])
+        except ValueError as error:
+            raise RequestError(
+                f"{self._where}the points cancel, so that their mean is no root ({error})",
+                "Look at the points: opposite ones are no embeddings of a trained encoder.",
+            ) from error
         return dataclasses.replace(self, geometry=rooted)
 
     def root_distance(self, modality: str) -> Float[Tensor, "n"]:

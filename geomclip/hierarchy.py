@@ -254,7 +254,7 @@ class Hierarchy:
             raise RequestError(
                 f'{self.title}: {what} needs one root; there are {len(self.roots):,}, "{a}" and '
                 f'"{b}" among them',
-                f'Hang them under one: .rooted("{ROOT}").',
+                f'Hang them under one: give all but one a parent; in Python .rooted("{ROOT}").',
             )
         child = int(np.flatnonzero(np.diff(self.start) > 1)[0])
         a, b = (self.names[i] for i in self.parents(child)[:2])

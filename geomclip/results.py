@@ -169,7 +169,8 @@ class Results:
     Args:
         spaces: what the explorer draws (`geomclip.viz.explorer.atlas`), as `atlas`, with `notes`.
         traversals: by variant, what the ways from its pictures to the root meet.
-        left_out: by section of the report, why it could not be made.
+        left_out: by section of the report, why it could not be made; under "runs" which are
+            missing, and why.
     """
 
     settings: dict[str, Any]

@@ -161,6 +161,34 @@ def test_a_second_call_takes_finished_runs_as_they_are(done, data, tmp_path):
         compare(NAMES, steps=STEPS, data=data, out=out, overrides=comparing.OVERRIDES, resume=False)
 
 
+def test_damaged_run_folders_are_named_on_a_page_that_still_opens(done, data, tmp_path):
+    shutil.copytree(done.out, tmp_path / "c")
+    before = (tmp_path / "c" / "report.html").read_text(encoding="utf-8")
+
+    def again(told):
+        return compare(
+            NAMES, steps=STEPS, data=data, out=tmp_path / "c",
+            overrides=comparing.OVERRIDES, progress=told.append,
+        ).results  # fmt: skip
+
+    log = tmp_path / "c" / "clip-seed0" / "metrics.jsonl"
+    log.write_text('{"step": 1, "lo\n' + log.read_text())
+    os.truncate(tmp_path / "c" / "euclip-seed0" / "model.safetensors", 1000)
+    told = []
+    found = again(told)
+    assert [run.name for run in found.runs] == ["clip-seed0"]
+    assert "metrics.jsonl line 1 is damaged" in found.runs[0].notes[0]
+    assert "euclip-seed0 is left out" in found.left_out["runs"]
+    assert {"message": found.left_out["runs"]} in told
+    after = (tmp_path / "c" / "report.html").read_text(encoding="utf-8")
+    for words in ("euclip-seed0 is left out", "line 1 is damaged", "hold no readable log"):
+        assert words in after and words not in before
+    log.with_name("model.safetensors").unlink()
+    with pytest.raises(RequestError, match="there is no such file"):
+        again([])
+    assert (tmp_path / "c" / "report.html").read_text(encoding="utf-8") == after
+
+
 def test_minutes_keep_their_steps_on_a_second_call(done, data, tmp_path):
     out = tmp_path / "minutes"
     shutil.copytree(done.out, out)

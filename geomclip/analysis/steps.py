@@ -161,10 +161,11 @@ _Relation = tuple[Tensor, Tensor, Tensor, Int[Tensor, "p"]]
 def _paired(space: Space) -> dict[str, _Relation]:
     """The step from one modality to the other."""
     e = space.embeddings
-    if space.pair is None or len(space.one_to_one_rows()) < 3:
+    count = 0 if space.pair is None else len(space.one_to_one_rows())
+    if space.pair is None or count < 3:
         raise RequestError(
-            f"{space.everything.source or 'embeddings'}: analogies need three pairs, and nothing "
-            "is paired",
+            f"{space.everything.source or 'embeddings'}: analogies need three pairs, there are "
+            f"{count}",
             "Give pairs, or relations.",
         )
     answers, starts = space.pair

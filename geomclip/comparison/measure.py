@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geomclip.comparison.plan import PlannedRun
+from geomclip.errors import RequestError
 from geomclip.results import SPLITS, Row, RunResult
 from geomclip.train import run as run_folder
 from geomclip.train.log import read_metrics
@@ -85,7 +86,11 @@ def run_result(
     errors: dict[str, dict[str, float]] | None = None,
 ) -> RunResult:
     """What the report shows of one run."""
-    records = read_metrics(folder / run_folder.METRICS)
+    records, lost = [], "its folder holds no log of the training (metrics.jsonl)"
+    try:
+        records = read_metrics(folder / run_folder.METRICS)
+    except RequestError as error:
+        lost = f"its log of the training can't be shown: {error.what}"
     main = main_split(evaluation.splits)
     found = evaluation.splits[main]
     return RunResult(
@@ -101,7 +106,7 @@ def run_result(
         },
         cones=tuple({"level": k} | c.to_dict() for k, c in found.cones.items()),
         parameters=(run_folder.finished(folder) or {}).get("parameters"),
-        notes=tuple(notes_of(records)),
+        notes=tuple(notes_of(records)) if records else (lost,),
         errors=errors or {},
     )
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from geomclip.errors import RequestError
 from geomclip.train.files import write_bytes
 
 # What differs between two runs of the same configuration.
@@ -46,15 +47,20 @@ class MetricsLog:
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The records of a metrics.jsonl; a last line that was cut off by a kill is left out.
 
-    A missing file has no records.
+    A missing file has no records. Raises RequestError for a line that is damaged.
     """
     if not path.exists():
         return []
     records = []
-    for line in path.read_bytes().splitlines(keepends=True):
+    for number, line in enumerate(path.read_bytes().splitlines(keepends=True), 1):
         if not line.endswith(b"\n"):
             break
-        records.append(json.loads(line))
+        try:
+            records.append(json.loads(line))
+        except ValueError as error:
+            raise RequestError(
+                f"{path} line {number} is damaged, no JSON", "Remove the line, or the file."
+            ) from error
     return records
 
 

@@ -54,9 +54,16 @@ def read_config(out: Path) -> TrainConfig:
 
 
 def finished(out: Path) -> dict[str, Any] | None:
-    """The summary of a finished run; None for one that is not."""
+    """The summary of a finished run; None for one that is not. Raises RequestError for a damaged
+    one."""
     path = out / FINISHED
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    except ValueError as error:
+        raise RequestError(
+            f"{path} is damaged, no JSON",
+            "Remove it and start the run again: it goes on from its last checkpoint.",
+        ) from error
 
 
 def check_folder(out: Path, config: TrainConfig, *, resume: bool) -> None:

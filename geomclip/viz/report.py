@@ -96,7 +96,7 @@ def sections(results: Results) -> dict[str, Section]:
     said = results.left_out
     curves_missing = distances_missing = cones_missing = ""
     if not any(len(run.curves) > 1 for run in results.runs):
-        curves_missing = "The runs' folders hold no log of the training (metrics.jsonl)."
+        curves_missing = "The runs' folders hold no readable log of the training (metrics.jsonl)."
     if not any(run.distances for run in results.runs):
         distances_missing = "No run has root distances."
     if not any(run.cones for run in results.runs):

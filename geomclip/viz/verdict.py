@@ -159,6 +159,8 @@ def _limits(results: Results) -> tuple[str, ...]:
             "when it exceeds both the 95 % interval of Welch's t over seeds and that of the test "
             "items; each pair is tested by itself, without correction for the number of pairs."
         )
+    if "runs" in results.left_out:
+        limits.append(results.left_out["runs"])
     for run in results.runs:
         limits.extend(f"{style.label(run.variant)}, seed {run.seed}: {note}" for note in run.notes)
     return tuple(limits)

@@ -29,6 +29,13 @@ def _ranking(results: Results, found: Standing) -> str:
     return relation(found, one_seed)
 
 
+def _with_entailment(results: Results, split: str, metric: str, plain: list[Variant]) -> str:
+    """The same of the runs with the entailment loss, where the others are without."""
+    entailed = [v for v in results.variants if v.entailment > 0 and v not in plain]
+    found = standing(results, split, metric, entailed)
+    return "" if found is None else f" With the entailment loss: {numbers(found, metric)}."
+
+
 def _order(results: Results, split: str, plain: list[Variant]) -> Finding | None:
     found = standing(results, split, "root_tau", plain)
     if found is None:
@@ -37,7 +44,7 @@ def _order(results: Results, split: str, plain: list[Variant]) -> Finding | None
         "Which geometry orders the levels by root distance? How far it grows level by level, from "
         "the group's text to the picture (Kendall's τ: 1 always, 0 no order, −1 reversed): "
         f"{numbers(found, 'root_tau')}. {_ranking(results, found)}"
-    )
+    ) + _with_entailment(results, split, "root_tau", plain)
     texts = standing(results, split, "root_tau_texts", plain)
     if texts is not None:
         text += (
@@ -57,7 +64,7 @@ def _ancestors(results: Results, split: str, plain: list[Variant]) -> Finding | 
         "Which retrieves ancestors best? With all labels above the names ranked by the geometry's "
         "own score, those of the picture itself have a mean average precision of "
         f"{numbers(found, 'ancestor_ap')}{aside}. {_ranking(results, found)}"
-    )
+    ) + _with_entailment(results, split, "ancestor_ap", plain)
     entailed = [v for v in results.variants if v.entailment > 0]
     cones = standing(results, split, "cone_ancestor_ap", entailed)
     if cones is not None:
@@ -108,11 +115,11 @@ def _entailed(results: Results, split: str, variant: Variant) -> Finding | None:
     aperture = results.estimate(variant, split, "cone_aperture_group")
     if own is None or other is None or aperture is None:
         return None
-    points = 100 * (own.mean - other.mean)
+    apart = f"{100 * (own.mean - other.mean):.1f}".replace("-", "−")
     text = (
         f"{style.with_unit(own.mean, 'cone_own_group')} of the pictures lie in the cone of their "
         f"own group, {style.with_unit(other.mean, 'cone_other_group')} in another group's: "
-        f"{points:.0f} points apart, at a mean half aperture of "
+        f"{apart} points apart, at a mean half aperture of "
         f"{style.with_unit(aperture.mean, 'cone_aperture_group')}."
     )
     if aperture.mean > NEARLY_HALF_SPACE:

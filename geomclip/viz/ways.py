@@ -95,7 +95,8 @@ def work_of(geometry: Geometry, x: Float[Tensor, "n d"]) -> int:
     score, else at every point of the way."""
     root = geometry.root.to(x)[None].detach()
     straight = reaches(geometry, x, root, x, published=True)
-    return x.shape[1] + STEPS if straight else x.shape[1] * STEPS
+    # Beside the product, a text's scores at a dozen steps, each read, added and compared.
+    return x.shape[1] + 5 * STEPS if straight else x.shape[1] * STEPS
 
 
 def walk(geometry: Geometry, x: Float[Tensor, "n d"], captions: Sequence[str], plan: Plan) -> Ways:

@@ -152,3 +152,20 @@ def test_points_of_two_dimensions_are_drawn_as_they_are():
     found = reduce(g, x, "none")
     torch.testing.assert_close(torch.from_numpy(found.xy), x)
     assert found.kept.distance == pytest.approx(1) and "nothing was reduced" in found.sentence()
+
+
+@pytest.mark.slow  # the library compiles itself at first use
+def test_umap_keeps_clusters_apart_where_its_extra_is_installed():
+    pytest.importorskip("umap")
+    g = geomclip.build_geometry("meru", 6).double()
+    generator = torch.Generator().manual_seed(0)
+    centres = 3 * torch.eye(6, dtype=torch.float64)[:3]
+    spread = 0.1 * torch.randn(3, 40, 6, generator=generator, dtype=torch.float64)
+    with torch.no_grad():
+        x = g.manifold.expmap0((centres[:, None] + spread).flatten(0, 1))
+    found, again = (reduce(g, x, "umap", radial=False, seed=1).xy for _ in range(2))
+    assert (found == again).all()
+    # The ten nearest of a point are of its own cluster, and most of them its own nearest.
+    distance = torch.cdist(torch.tensor(found), torch.tensor(found)).fill_diagonal_(torch.inf)
+    nearest = distance.topk(10, largest=False).indices
+    assert (nearest // 40 == torch.arange(120)[:, None] // 40).all()

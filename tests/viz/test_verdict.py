@@ -134,7 +134,15 @@ def test_half_space_cones_are_called_that():
     values = {"i2t_r10": [0.3], "cone_aperture_group": [1.571], **cone}
     results = comparing.made_up({MERU: {"i2t_r10": [0.4]}, Variant("meru", 0.2): values})
     finding = next(f for f in verdict(results).findings if f.title.startswith("Entailment"))
-    assert "half space" in finding.text and "2 points apart" in finding.text
+    assert "half space" in finding.text and "2.0 points apart" in finding.text
+
+
+def test_the_order_of_entailed_runs_stands_beside_the_others():
+    runs = {MERU: {"root_tau": [0.1]}, Variant("meru", 0.2): {"root_tau": [0.9]}}
+    finding = next(f for f in verdict(comparing.made_up(runs)).findings if f.title == "Hierarchy")
+    assert "With the entailment loss: MERU λ\u202f0.2 0.900" in finding.text.replace("\xa0", " ")
+    alone = verdict(comparing.made_up({Variant("meru", 0.2): {"root_tau": [0.9]}})).findings
+    assert all("With the entailment loss" not in f.text for f in alone)
 
 
 def test_a_run_at_its_bound_is_mentioned():

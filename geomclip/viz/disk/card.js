@@ -35,10 +35,10 @@ geomclip.Card = class {
 
   #measures(panel, i) {
     const { atlas } = this.explorer;
-    const parts = [`${geomclip.short(panel.roots[i])} from the root, ${panel.spec.unit}`];
-    if (panel.spec.cones) parts.push(`half aperture ${geomclip.short(panel.halfAperture(i, atlas.minRadius))} rad`);
+    const parts = [`${geomclip.digits(panel.roots[i])} from the root, ${panel.spec.unit}`];
+    if (panel.spec.cones) parts.push(`half aperture ${geomclip.digits(panel.halfAperture(i, atlas.minRadius))} rad`);
     const beyond = panel.violation?.[i];
-    if (Number.isFinite(beyond)) parts.push(beyond > 0 ? `${geomclip.short(beyond)} rad outside its parent's cone` : "inside its parent's cone");
+    if (Number.isFinite(beyond)) parts.push(beyond > 0 ? `${geomclip.digits(beyond)} rad outside its parent's cone` : "inside its parent's cone");
     return parts;
   }
 

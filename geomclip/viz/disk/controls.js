@@ -119,7 +119,7 @@ geomclip.Controls = class {
       const head = make("th", { scope: "row" }, button);
       return make("tr", {}, head, make("td", {}, atlas.data.modalities[atlas.modality[i]]),
         make("td", {}, atlas.path(i).join(" › ")),
-        ...panels.map((panel) => make("td", {}, geomclip.short(panel.roots[i]))));
+        ...panels.map((panel) => make("td", {}, geomclip.digits(panel.roots[i]))));
     }));
     this.find("earlier").disabled = this.page === 0;
     this.find("later").disabled = this.page === pages - 1;

@@ -81,6 +81,7 @@ geomclip.overlay = (() => {
       });
       line(panel, path, atlas.ink.faint, 0.75);
       const [x, y] = path[STEPS / 4];
+      if (x < 14 || x > panel.side - 14 || y < 10 || y > panel.side - 10) continue; // it would be cut
       plate(panel, geomclip.short(k * step), x, y + 4, atlas.ink.muted);
       panel.plates.push({ x, y: y + 4, half: 14 });
     }
@@ -220,6 +221,11 @@ geomclip.overlay = (() => {
   return overlay;
 })();
 
-// Three significant digits, with a true minus sign.
+// Three significant digits, with a true minus sign: as few as say it (settings, scales), or all three
+// (measurements, which stand below each other).
 geomclip.short = (value) =>
   Number.isFinite(value) ? String(Number(value.toPrecision(3))).replace("-", "−") : "–";
+geomclip.digits = (value) => {
+  const text = Number.isFinite(value) && value !== 0 ? value.toPrecision(3) : "e";
+  return text.includes("e") ? geomclip.short(value) : text.replace("-", "−");
+};

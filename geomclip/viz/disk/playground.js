@@ -122,9 +122,19 @@ geomclip.Playground = class {
     };
     panel.chord.setAttribute("d", way(p, this.#point(panel, "y")));
     panel.axis.setAttribute("d", way(geomclip.spaces.ROOT, p));
+    const unit = (a, b) => (Math.hypot(a, b) > 0 ? [a / Math.hypot(a, b), b / Math.hypot(a, b)] : [1, 0]);
+    const at = { x: this.place(panel, p), y: this.place(panel, this.#point(panel, "y")) };
+    // The letters stand off the lines: y beyond its point, x beside the axis, away from y.
+    const ahead = unit(at.y[0] - at.x[0], at.y[1] - at.x[1]);
+    const [u, v] = unit(...at.x);
+    const side = u * ahead[1] - v * ahead[0] > 0 ? 1 : -1;
+    const beside = { x: [v * side, -u * side], y: ahead };
     for (const name of ["x", "y"]) {
-      const [a, b] = this.place(panel, this.#point(panel, name));
+      const [a, b] = at[name];
       panel[name].setAttribute("transform", `translate(${a} ${b})`);
+      const letter = panel[name].querySelector("text");
+      letter.setAttribute("x", 0.085 * beside[name][0]);
+      letter.setAttribute("y", 0.085 * beside[name][1]);
       const where = this.coordinates(plane, name).map(geomclip.short).join(", ");
       panel[name].setAttribute("aria-label", `Point ${name} at (${where}); arrow keys move it`);
     }
@@ -134,12 +144,12 @@ geomclip.Playground = class {
   #table() {
     for (const { plane } of this.panels) {
       const found = this.numbers(plane);
-      const root = (at) => geomclip.short(Math.hypot(...this.vectors[at]));
+      const root = (at) => geomclip.digits(Math.hypot(...this.vectors[at]));
       const texts = {
         distance: `${root("x")} and ${root("y")}`,
-        aperture: geomclip.short(found.aperture),
-        angle: geomclip.short(found.angle),
-        inside: found.energy === 0 ? "yes" : `no, by ${geomclip.short(found.energy)}`,
+        aperture: geomclip.digits(found.aperture),
+        angle: geomclip.digits(found.angle),
+        inside: found.energy === 0 ? "yes" : `no, by ${geomclip.digits(found.energy)}`,
       };
       for (const [name, text] of Object.entries(texts)) {
         this.box.querySelector(`[data-number="${plane}-${name}"]`).textContent = text;
