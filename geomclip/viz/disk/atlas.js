@@ -173,8 +173,13 @@ geomclip.Sprite = class {
     }
   }
 
-  place(k) {
-    return [(k % this.columns) * this.size, Math.floor(k / this.columns) * this.size];
+  // Picture k as a square of `side` at (x, y), less a rim of one pixel into which its neighbours bleed.
+  draw(ink, k, x, y, side) {
+    const left = (k % this.columns) * this.size;
+    const top = Math.floor(k / this.columns) * this.size;
+    const rim = this.size < 8 ? 0 : 1;
+    const inner = this.size - 2 * rim;
+    ink.drawImage(this.image, left + rim, top + rim, inner, inner, x, y, side, side);
   }
 };
 

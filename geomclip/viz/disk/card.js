@@ -64,11 +64,10 @@ geomclip.Card = class {
     const { atlas } = this.explorer;
     const { sprite, thumbs } = atlas;
     if (!sprite.ready || !((thumbs[i] ?? -1) >= 0)) return [];
-    const [x, y] = sprite.place(thumbs[i]);
     const canvas = geomclip.make("canvas", { width: 2 * side, height: 2 * side, role: "img" });
     canvas.setAttribute("aria-label", atlas.name(i));
     canvas.style.width = canvas.style.height = side + "px";
-    canvas.getContext("2d").drawImage(sprite.image, x, y, sprite.size, sprite.size, 0, 0, 2 * side, 2 * side);
+    sprite.draw(canvas.getContext("2d"), thumbs[i], 0, 0, 2 * side);
     return [canvas];
   }
 

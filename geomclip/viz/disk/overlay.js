@@ -191,9 +191,8 @@ geomclip.overlay = (() => {
       drawn++;
       const far = u[i] * u[i] + v[i] * v[i];
       const size = panel.space.sign < 0 ? 36 * Math.max(0.3, Math.sqrt(Math.max(0, 1 - far))) : 30;
-      const [sx, sy] = sprite.place(thumbs[i]);
       ink.globalAlpha = atlas.dimmed?.[i] ? 0.15 : 1;
-      ink.drawImage(sprite.image, sx, sy, sprite.size, sprite.size, x - size / 2, y - size / 2, size, size);
+      sprite.draw(ink, thumbs[i], x - size / 2, y - size / 2, size);
     }
     ink.globalAlpha = 1;
   }
