@@ -148,7 +148,7 @@ def clip_gradients(parameters: Sequence[nn.Parameter], max_norm: float) -> float
     return norm.item()
 
 
-def total_norm(tensors: Sequence[Tensor]) -> Tensor:
+def total_norm(tensors: list[Tensor]) -> Tensor:
     """The norm of all numbers in tensors of one device and dtype, `torch.nn.utils.get_total_norm`
     bit for bit; that first sorts them by device and dtype, which takes as long as the norms do.
     """
