@@ -5,6 +5,8 @@ coordinates; the layout is Euclidean, and its directions from the root are what 
 takes.
 """
 
+import warnings
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -32,9 +34,16 @@ def umap(problem: Problem, seed: int = 0) -> Float[Tensor, "n 2"]:
     k = min(NEIGHBOURS, n - 1)
     found = topk(problem.manifold, problem.x, problem.x, k + 1)
     known = (found.index.numpy(), found.value.clamp_min(0).numpy())
-    layout = UMAP(
-        n_neighbors=k + 1, precomputed_knn=(*known, None), random_state=seed, init="random"
-    ).fit_transform(problem.tangent.numpy())
+    with warnings.catch_warnings():
+        # It speaks of placing further points by its own index, which nobody asks for here.
+        warnings.filterwarnings("ignore", "precomputed_knn", UserWarning)
+        layout = UMAP(
+            n_neighbors=k + 1,
+            precomputed_knn=(*known, None),
+            random_state=seed,
+            n_jobs=1,
+            init="random",
+        ).fit_transform(problem.tangent.numpy())
     xy = torch.tensor(layout, dtype=torch.float64)
     xy = xy - xy.mean(0)
     return xy * (problem.radius.mean() / xy.norm(dim=-1).mean())
