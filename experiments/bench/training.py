@@ -1,16 +1,19 @@
 """How much of a training run is the towers: samples/s of the recipe against their own passes.
 
-    python experiments/bench/training.py [--geometries clip,euclip,meru] [--steps 200]
+    python experiments/bench/training.py [--geometries clip,euclip,meru] [--steps 200] [--into PAGE]
 
 A real run (`geomclip.train.train`: batches, augmentation, loss, optimizer, bounds, logging, and a
-checkpoint every 100 steps) and forward and backward of the same towers on batches made before take
-turns of ten steps in one process with one thread. Times are CPU seconds; the share of a turn is the
-mean of the towers' turns before and after it over the run's. The first turn warms up.
+checkpoint as often as `--checkpoint-every` says, but for the last step's) and forward and backward
+of the same towers on batches made before take turns of ten steps in one process with one thread.
+Times are CPU seconds; the share of a turn is the mean of the towers' turns before and after it over
+the run's; the last column, of the sums of all turns, counts checkpoints too. The first turn warms
+up. `--into` writes between a page's marks `training`.
 """
 
 import argparse
 import dataclasses
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -26,13 +29,16 @@ from geomclip.train.config import recipe
 from geomclip.train.loop import train
 from geomclip.train.setup import find_tokenizer
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from tables import write_between
+
 TURN = 10
 
 
-def measure(geometry: str, steps: int) -> dict[str, Any]:
+def measure(geometry: str, steps: int, checkpoint_every: int) -> dict[str, Any]:
     """Milliseconds a step of both, and the towers' share, over the turns."""
     config = dataclasses.replace(
-        recipe(geometry), steps=steps, log_every=TURN, checkpoint_every=100
+        recipe(geometry), steps=steps, log_every=TURN, checkpoint_every=checkpoint_every
     )
     torch.set_num_threads(config.threads)
     splits = load(config.data, config.model.image.image_size)
@@ -80,15 +86,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--geometries", default="clip,euclip,meru")
     parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--checkpoint-every", type=int, default=100)
+    parser.add_argument("--into", type=Path)
     options = parser.parse_args()
-    print(f"{'geometry':<10} {'train ms':>9} {'towers ms':>9}  share [low-high], of means")
+    lines = [
+        f"{options.steps} steps, a checkpoint every {options.checkpoint_every}; one thread",
+        f"{'geometry':<10} {'train ms':>9} {'towers ms':>9}  share [low-high], of all turns",
+    ]
+    print(*lines, sep="\n", flush=True)
     for geometry in options.geometries.split(","):
-        found = measure(geometry, options.steps)
-        print(
+        found = measure(geometry, options.steps, options.checkpoint_every)
+        lines.append(
             f"{geometry:<10} {found['train_ms']:>9.1f} {found['towers_ms']:>9.1f}  "
-            f"{found['share']}, {found['mean_share']:.3f}",
-            flush=True,
+            f"{found['share']}, {found['mean_share']:.3f}"
         )
+        print(lines[-1], flush=True)
+    if options.into:
+        write_between(options.into, "training", "\n".join(["```text", *lines, "```"]))
 
 
 if __name__ == "__main__":
