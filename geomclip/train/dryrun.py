@@ -182,8 +182,7 @@ def dry_run(
     with reproducible(config, world.device):
         bench = _Bench(config, world)
         flops = bench.flops()
-        sizes = [max(1, pairs // 2), pairs] if pairs else [min(2, at_once), min(4, at_once)]
-        found = [bench.measure(size) for size in sorted(set(sizes))]
+        found = [bench.measure(size) for size in _sizes(pairs, at_once)]
         while not pairs and found[-1].seconds < _PATIENCE and found[-1].pairs < at_once:
             size = min(2 * found[-1].pairs, at_once)
             larger = bench.measure(size) if size <= _MOST else None
@@ -222,6 +221,15 @@ def dry_run(
         cost=None if seconds is None or price is None else price * devices * seconds / 3600,
         accumulate=parts,
     )
+
+
+def _sizes(pairs: int, at_once: int) -> list[int]:
+    """Pairs of the first steps, the reported one last. Two of them have two pairs or more where a
+    device takes as many: a step of one pair goes another way, which tells of no other size.
+    """
+    beside = {0: [2], 1: [2, 4], 2: [4], 3: [6]}.get(pairs, [pairs // 2])
+    last = pairs or min(4, at_once)
+    return [size for size in beside if size <= at_once and size != last] + [last]
 
 
 def _device(name: str) -> torch.device:

@@ -98,9 +98,12 @@ def test_the_full_run_is_its_flops_over_what_the_hardware_does(
 def test_memory_of_two_small_steps_tells_that_of_a_large_one() -> None:
     """To the byte, though at first weights' gradients make the peak and later activations do."""
     config = vit(batch_size=96)
-    small, large = dry_run(config, pairs=4), dry_run(config, pairs=96)
-    assert small.measured.peak_bytes < large.measured.peak_bytes / 4
-    assert small.memory_bytes == large.memory_bytes == large.measured.peak_bytes
+    large = dry_run(config, pairs=96)
+    for pairs in (1, 2, 3, 4):
+        small = dry_run(config, pairs=pairs)
+        assert small.measured.pairs == pairs
+        assert small.measured.peak_bytes < large.measured.peak_bytes / 4
+        assert small.memory_bytes == large.memory_bytes == large.measured.peak_bytes
 
 
 def test_a_trace_counts_what_is_held_at_a_time() -> None:
