@@ -10,6 +10,7 @@ length's best scale (Sala et al., arXiv 1804.03329):
 The nearest nodes in the tree are its neighbours there, where these have points.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -90,6 +91,8 @@ class TreeDistortion(Result):
                 f"From {self.average.n:,} random nodes; the worst case is a lower bound, of the "
                 "pairs looked at."
             )
+        if math.isinf(self.worst.value):
+            out.append("The worst case is infinite: two nodes of the tree lie at the same point.")
         return out
 
     def charts(self) -> "list[Chart]":

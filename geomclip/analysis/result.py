@@ -1,6 +1,7 @@
 """What an analysis gives back: named numbers with their errors, and a figure."""
 
 import abc
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -84,15 +85,17 @@ class Result(abc.ABC):
 
 def significant(error: float) -> int:
     """Decimals that show two digits of an error."""
-    import math
-
     if not (error > 0 and math.isfinite(error)):
         return 3
     return max(0, min(9, 1 - math.floor(math.log10(error))))
 
 
 def number(value: float) -> str:
-    """Four significant digits, counts in full."""
+    """Four significant digits, counts in full, ∞ and "none" for what is no finite number."""
+    if math.isnan(value):
+        return "none"
+    if math.isinf(value):
+        return "−∞" if value < 0 else "∞"
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}".replace("-", "−")
     return f"{value:.4g}".replace("-", "−")

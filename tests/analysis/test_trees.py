@@ -140,6 +140,15 @@ def test_a_star_has_the_distortion_of_its_angles():
     assert found.precision.value == 1
 
 
+def test_two_nodes_at_one_point_have_an_infinite_worst_case_that_the_table_can_show():
+    g = build_geometry("euclidean", dim=2)
+    x = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
+    found = tree_distortion(labelled(g, x, [("r",), ("r", "a"), ("r", "b")]))
+    assert next(row.text for row in found.rows() if row.key == "worst") == "∞"
+    assert "two nodes of the tree lie at the same point" in found.notes()[-1]
+    assert "∞" in found._repr_html_()
+
+
 def test_queries_in_part_say_so_and_agree_with_all(monkeypatch):
     import geomclip.analysis.distortion as module
 
