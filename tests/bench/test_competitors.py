@@ -86,9 +86,9 @@ def test_repaired_pairs_are_counted():
 
 def test_repaired_pairs_of_a_loss_are_counted_without_partners():
     torch.manual_seed(0)
-    g = build_geometry("hyperbolic", 6)
-    x = torch.randn(300, 6)
-    y = torch.randn(300, 6)
+    g = build_geometry("hyperbolic", 32)  # in so many dimensions no two are close by chance
+    x = torch.randn(300, 32)
+    y = torch.randn(300, 32)
     y[:20] = x[:20]  # partners: always by differences, and no pairs of the sums
     y[100:103] = x[200:203]
     share = loss.repaired(g, x, y)
