@@ -125,7 +125,7 @@ def gradient_norms(model: ContrastiveModel, criterion: Criterion) -> dict[str, f
     norms = {}
     for name, encoder in model.encoders.items():
         grads = [p.grad for p in encoder.parameters() if p.grad is not None]
-        norms[name] = total_norm(grads).item() if grads else 0.0
+        norms[name] = total_norm(grads).item()
     for name, parameter in named_scalars(model.geometry, criterion).items():
         if parameter.grad is not None:
             norms[f"scalars/{name}"] = parameter.grad.abs().item()
@@ -149,7 +149,10 @@ def clip_gradients(parameters: Sequence[nn.Parameter], max_norm: float) -> float
 
 
 def total_norm(tensors: list[Tensor]) -> Tensor:
-    """The norm of all numbers in tensors of one device and dtype, `torch.nn.utils.get_total_norm`
-    bit for bit; that first sorts them by device and dtype, which takes as long as the norms do.
+    """The norm () of all numbers in tensors of one device and dtype, 0 of none:
+    `torch.nn.utils.get_total_norm` bit for bit. That first sorts them by device and dtype, which
+    takes as long as the norms do.
     """
+    if not tensors:
+        return torch.zeros(())
     return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors)))

@@ -192,3 +192,8 @@ def test_gradients_are_clipped_as_torch_clips_them(max_norm: float) -> None:
         for one, two in zip(*sides, strict=True):
             assert one.grad is not None and two.grad is not None
             assert torch.equal(one.grad.nan_to_num(7.0), two.grad.nan_to_num(7.0))
+
+
+def test_no_gradients_have_no_norm() -> None:
+    parameters = [nn.Parameter(torch.ones(3))]
+    assert clip_gradients(parameters, 1.0) == 0 == clip_gradients(parameters, 0.0)
