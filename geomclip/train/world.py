@@ -13,6 +13,11 @@ from typing import TypeVar
 
 import torch
 import torch.distributed as dist
+
+# Its functions keep the group that stands at its import as their default. DistributedDataParallel
+# imports it, when the group stands; the group and its threads would then outlive the run, and end
+# the process with an abort where one of them frees a tensor as the interpreter goes.
+import torch.distributed.nn.functional
 from torch import Tensor
 
 from geomclip.errors import FailedElsewhere, GeomclipError, RequestError

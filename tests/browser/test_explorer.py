@@ -244,6 +244,8 @@ def test_a_click_shows_the_family_and_the_address_brings_it_back(open_page, clou
 
 
 def test_the_lasso_chooses_what_it_encloses_and_the_export_is_safe(open_page):
+    from playwright.sync_api import expect
+
     n = len(HOSTILE) + 3
     xy = polar(np.linspace(0.2, 1.5, n), np.linspace(0, 3, n))
     captions = [*HOSTILE, "a", "b", "c"]
@@ -254,7 +256,7 @@ def test_the_lasso_chooses_what_it_encloses_and_the_export_is_safe(open_page):
         page.evaluate(f"geomclip.explorer.select({i})")
         assert page.locator(".card h3").inner_text()
     page.get_by_text("Table of the samples").click()
-    assert page.locator("[data-role=rows] tr").count() == n
+    expect(page.locator("[data-role=rows] tr")).to_have_count(n)  # the table fills once it is open
     assert page.evaluate("document.documentElement.scrollWidth") <= 1280
     rows = list(csv.reader(io.StringIO(page.evaluate("geomclip.explorer.controls.csv()"))))
     assert [row[2] for row in rows[1:]] == ["'" + c if c[0] == "=" else c for c in captions]
