@@ -8,8 +8,10 @@ from torch import Tensor
 
 from geomclip.geometry import Geometry
 from geomclip.losses.bands import by_bands
+from geomclip.losses.lines import row_cross_entropy
 from geomclip.losses.sums import check_pairs
 from geomclip.precision import no_autocast, widen
+from manifolds.arguments import work_dtype
 
 
 def angle_loss(
@@ -31,11 +33,11 @@ def angle_loss(
     text, image = check_pairs(geometry, text, image, "angle_loss")
     scale = widen(geometry.logit_scale, "logit_scale").exp()
     with no_autocast(text):
-        total = torch.zeros((), dtype=text.dtype, device=text.device)
+        total = torch.zeros((), dtype=work_dtype(text.device), device=text.device)
         for parent, child, factor in ((text, image, -scale), (image, text, scale)):
             for (part,) in by_bands(_band, parent, len(child), geometry, child, factor):
                 total = total + part
-        return total / (2 * len(text))
+        return (total / (2 * len(text))).to(text.dtype)
 
 
 def _band(
@@ -43,5 +45,4 @@ def _band(
 ) -> tuple[Tensor]:
     """Sum over a band of parents of the cross-entropy of their partners."""
     logits = factor * geometry.manifold.pairwise_exterior_angle(parent, child)
-    own = torch.arange(len(parent), device=parent.device)
-    return ((logits.logsumexp(1) - logits[own, own + start]).sum(),)
+    return (row_cross_entropy(logits, start).sum(),)

@@ -2,8 +2,8 @@
 
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import softplus
 
+from geomclip.losses.lines import softplus
 from geomclip.precision import no_autocast, widen
 
 

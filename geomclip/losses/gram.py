@@ -9,6 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from geomclip.losses.bands import by_bands
+from geomclip.losses.info_nce import info_nce_from_sums
+from geomclip.losses.lines import join_bands, line_sums
 from geomclip.losses.vectors import unit_vectors
 from geomclip.precision import no_autocast
 from manifolds.numerics import safe_sqrt
@@ -44,10 +46,7 @@ def gram_loss(
     with no_autocast(anchor):
         minors = _minors(torch.stack(vectors[1:], 1))
         bands = by_bands(_band, vectors[0], len(anchor), vectors[1:], *minors, temperature)
-    rows, columns, pairs = zip(*bands, strict=True)
-    pair = torch.cat(pairs)
-    losses = torch.cat(rows) + torch.stack(columns).logsumexp(0) - 2 * pair
-    return (losses.mean() / 2).to(out)
+    return info_nce_from_sums(join_bands(bands)).to(out)
 
 
 def gram_volumes(
@@ -72,9 +71,8 @@ def _band(
     adjugate: Tensor,
     temperature: float | Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    logits = -_volumes(anchor, others, determinant, adjugate) / temperature
-    own = torch.arange(len(anchor), device=anchor.device)
-    return logits.logsumexp(1), logits.logsumexp(0), logits[own, own + start]
+    sums = line_sums(-_volumes(anchor, others, determinant, adjugate) / temperature, start)
+    return sums.row, sums.column, sums.pair
 
 
 def _volumes(anchor: Tensor, others: list[Tensor], determinant: Tensor, adjugate: Tensor) -> Tensor:

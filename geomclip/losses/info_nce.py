@@ -1,11 +1,10 @@
 """Symmetric InfoNCE (CLIP, arXiv 2103.00020, figure 3) over the logits of any geometry."""
 
-import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from geomclip.geometry import Geometry
+from geomclip.losses.lines import cross_entropy, line_sums
 from geomclip.losses.sums import check_pairs, pair_sums, use_plain
 from geomclip.precision import no_autocast, widen
 from manifolds.kernels.contrastive import PairSums
@@ -48,9 +47,8 @@ def info_nce_from_sums(sums: PairSums) -> Float[Tensor, ""]:
 
     Keeps its digits near 0, where a log-sum-exp minus the pair's own logit would lose them.
     """
-    zero = torch.zeros_like(sums.pair)
-    rows = torch.logaddexp(sums.row - sums.pair, zero)
-    return (rows + torch.logaddexp(sums.column - sums.pair, zero)).mean() / 2
+    rows, columns = (cross_entropy(line, sums.pair) for line in (sums.row, sums.column))
+    return (rows + columns).mean() / 2
 
 
 def info_nce_from_logits(logits: Float[Tensor, "n m"]) -> Float[Tensor, ""]:
@@ -58,7 +56,8 @@ def info_nce_from_logits(logits: Float[Tensor, "n m"]) -> Float[Tensor, ""]:
 
         loss = -(1 / 2n) sum_i [log softmax_j(l_ij)_i + log softmax_j(l_ji)_i]
 
-    Equal logits give log n, the chance line. Computed in float32, or float64 for float64 logits.
+    Equal logits give log n, the chance line. In float32, or float64 for float64 logits, with all
+    digits also near 0, value and gradient.
 
     Raises:
         ValueError: the matrix is not square, or is empty.
@@ -73,5 +72,4 @@ def info_nce_from_logits(logits: Float[Tensor, "n m"]) -> Float[Tensor, ""]:
         raise ValueError("info_nce needs at least one pair, got 0 x 0 logits")
     with no_autocast(logits):
         logits = widen(logits, "logits")
-        pairs = torch.arange(n, device=logits.device)
-        return (F.cross_entropy(logits, pairs) + F.cross_entropy(logits.mT, pairs)) / 2
+        return info_nce_from_sums(line_sums(logits)).to(logits.dtype)

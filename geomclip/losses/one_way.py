@@ -1,10 +1,10 @@
 """InfoNCE in one direction: every x_i finds its partner among all y, not the other way round."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from geomclip.geometry import Geometry
+from geomclip.losses.lines import cross_entropy
 from geomclip.losses.sums import check_pairs, pair_sums
 
 
@@ -18,4 +18,4 @@ def one_way_info_nce(
     """
     x, y = check_pairs(geometry, x, y, "one_way_info_nce")
     sums = pair_sums(geometry, x, y)
-    return torch.logaddexp(sums.row - sums.pair, torch.zeros_like(sums.pair)).mean().to(x.dtype)
+    return cross_entropy(sums.row, sums.pair).mean().to(x.dtype)

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from geomclip.losses.bands import by_bands
+from geomclip.losses.lines import cross_entropy, log_sum, row_cross_entropy
 from geomclip.losses.vectors import unit_vectors
 from geomclip.precision import no_autocast
 
@@ -59,7 +60,8 @@ def pmrl_losses(
         stack = torch.stack(vectors, 2)
         # Its gradient is u v', finite however many values agree.
         values = torch.linalg.svdvals(stack)
-        alignment = (values / tau_alignment).logsumexp(1) - values[:, 0] / tau_alignment
+        logits = values / tau_alignment
+        alignment = cross_entropy(log_sum(logits[:, 1:], 1), logits[:, 0])
         leading = _leading(stack)
         bands = by_bands(_band, leading, len(leading), leading, tau_separation)
         separation = torch.cat([part for (part,) in bands])
@@ -68,9 +70,7 @@ def pmrl_losses(
 
 
 def _band(start: int, rows: Tensor, everything: Tensor, tau: float | Tensor) -> tuple[Tensor]:
-    logits = rows @ everything.mT / tau
-    own = torch.arange(len(rows), device=rows.device)
-    return (logits.logsumexp(1) - logits[own, own + start],)
+    return (row_cross_entropy(rows @ everything.mT / tau, start),)
 
 
 def _leading(stack: Tensor) -> Tensor:

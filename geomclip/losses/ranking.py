@@ -8,9 +8,9 @@ of a batch share one set of candidates, so that their logits are one matrix.
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn import functional as F
 
 from geomclip.geometry import Geometry
+from geomclip.losses.lines import cross_entropy
 from geomclip.precision import no_autocast, widen
 
 
@@ -48,7 +48,7 @@ def ranking_loss(
         # Not -inf: the gradient of a query without any negative would be NaN.
         wrong = logits.masked_fill(~negative, lowest).logsumexp(1, keepdim=True)
         row, column = positive.nonzero(as_tuple=True)
-        return F.softplus(wrong[row, 0] - logits[row, column]).mean()
+        return cross_entropy(wrong[row, 0], logits[row, column]).mean()
 
 
 def _check(positive: Tensor, negative: Tensor, n: int, m: int) -> None:

@@ -10,7 +10,9 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from geomclip.geometry import Geometry
+from geomclip.losses.lines import join_bands, line_sums, softplus, without_partners
 from geomclip.precision import no_autocast, widen
+from manifolds.arguments import work_dtype
 from manifolds.kernels import contrastive
 from manifolds.kernels.contrastive import PairSums
 
@@ -96,21 +98,20 @@ def _banded(
         checkpoint(_band, geometry, part, y, bias, offset + index * step, use_reentrant=False)
         for index, part in enumerate(x.split(step))
     ]
+    if bias is None:
+        return join_bands(bands)
     rows, columns, pairs = zip(*bands, strict=True)
-    column = torch.stack(columns).logsumexp(0) if bias is None else columns[0]
-    return PairSums(torch.cat(rows), column, torch.cat(pairs))
+    return PairSums(torch.cat(rows), columns[0], torch.cat(pairs))
 
 
 def _band(
     geometry: Geometry, x: Tensor, y: Tensor, bias: Tensor | float | None, offset: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     with no_autocast(x):
-        logits = geometry.logits(x, y).double()
-        logits = logits if bias is None else logits + bias
-        i = torch.arange(len(x), device=x.device)
-        i = i[(i + offset >= 0) & (i + offset < len(y))]
-        pair = logits[i, i + offset]
-        others = logits.index_put((i, i + offset), logits.new_tensor(-torch.inf))
+        logits = geometry.logits(x, y).to(work_dtype(x.device))
         if bias is None:
-            return others.logsumexp(1), others.logsumexp(0), pair
-        return torch.logaddexp(others, torch.zeros_like(others)).sum(1), others.new_zeros(0), pair
+            sums = line_sums(logits, offset)
+            return sums.row, sums.column, sums.pair
+        logits = logits + bias
+        others = softplus(without_partners(logits, offset)).sum(1)
+        return others, others.new_zeros(0), logits.diagonal(offset).clone()

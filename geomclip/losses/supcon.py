@@ -10,6 +10,7 @@ from torch import Tensor
 
 from geomclip.geometry import Geometry
 from geomclip.losses.bands import by_bands
+from geomclip.losses.lines import cross_entropy, join_bands, line_sums, log_sum, without_partners
 from geomclip.losses.sums import check_pairs
 from geomclip.precision import no_autocast
 
@@ -54,17 +55,20 @@ def supcon_loss(
             "with several points a label, or give the other modality's points y"
         )
     each = weight / weight.sum() / anchors.clamp_min(1)
-    of_anchor = ((counts > 0) * each).to(x.dtype)
-    of_positive = of_anchor / counts.clamp_min(1)
+    of_anchor = (counts > 0) * each
+    of_positive = (of_anchor / counts.clamp_min(1)).to(x.dtype)
+    of_anchor = of_anchor.sum(1)
     with no_autocast(x):
-        bands = by_bands(
-            _band, x, len(x), geometry, other, labels, of_anchor.sum(1), of_positive, y is not None
-        )
-    rows, columns = zip(*bands, strict=True)
-    loss = torch.stack(rows).sum()
-    if y is not None:
-        loss = (loss + (of_anchor.sum(1) * torch.stack(columns).logsumexp(0)).sum()) / 2
-    return loss
+        if y is None:
+            bands = by_bands(_band, x, len(x), geometry, labels, of_anchor, of_positive, x)
+            loss = torch.stack([part for (part,) in bands]).sum()
+        else:
+            parts = by_bands(_paired_band, x, len(x), geometry, labels, of_positive, other)
+            sums = join_bands([(row, column, pair) for row, column, pair, _ in parts])
+            lines = cross_entropy(sums.row, sums.pair) + cross_entropy(sums.column, sums.pair)
+            # A pair of one label pulls as much in a row as in a column.
+            loss = (of_anchor * lines).sum() / 2 + torch.stack([part[3] for part in parts]).sum()
+    return loss.to(x.dtype)
 
 
 def positive_counts(labels: Labels, *, paired: bool) -> Int[Tensor, "n l"]:
@@ -84,31 +88,65 @@ def lonely_anchors(labels: Labels) -> Bool[Tensor, "n l"]:
     return positive_counts(labels, paired=False) == 0
 
 
+# An anchor's loss is the cross-entropy of one of its positives, q, and how far others are below it:
+#
+#     log sum_a exp(l_ia) - mean_p l_ip = CE(q) + mean_p (l_iq - l_ip)
+#
+# which keeps its digits where an anchor has one positive and has found it.
+
+
 def _band(
     start: int,
     x: Tensor,
     geometry: Geometry,
-    other: Tensor,
     labels: Tensor,
     of_anchor: Tensor,
     of_positive: Tensor,
-    paired: bool,
-) -> tuple[Tensor, Tensor]:
-    """Weighted sum over a band of anchors, and the log-sum-exp of every column over the band."""
+    everything: Tensor,
+) -> tuple[Tensor]:
+    """Weighted sum over a band of anchors of one set; q is the likeliest positive."""
+    logits = geometry.logits(x, everything)
+    positive = _positives(start, logits, labels, of_positive)
+    nearest = logits.detach().masked_fill(positive == 0, -torch.inf).argmax(1, keepdim=True)
+    found = logits.gather(1, nearest)
+    lowest = torch.finfo(logits.dtype).min
+    others = log_sum(without_partners(logits, start).scatter(1, nearest, lowest), 1)
+    losses = cross_entropy(others, found[:, 0].to(others.dtype))
+    weight = of_anchor[start : start + len(x)]
+    # q itself is no part of the mean: its gradient there is 0, but as w - w, with w's rounding.
+    rest = positive.scatter(1, nearest, 0)
+    return ((weight * losses).sum() + (rest * (found - logits)).sum(),)
+
+
+def _paired_band(
+    start: int,
+    x: Tensor,
+    geometry: Geometry,
+    labels: Tensor,
+    of_positive: Tensor,
+    other: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """`line_sums` of a band, and the weighted sum of what positives lie below q, the partner."""
     logits = geometry.logits(x, other)
-    rows = slice(start, start + len(x))
-    own = torch.arange(len(x), device=x.device)
+    sums = line_sums(logits, start)
+    positive = _positives(start, logits, labels, of_positive)
+    pulled = (positive * (logits.diagonal(start)[:, None] - logits)).sum()
+    return sums.row, sums.column, sums.pair, pulled
+
+
+def _positives(
+    start: int, logits: Tensor, labels: Tensor, of_positive: Tensor
+) -> Float[Tensor, "n m"]:
+    """Weights of the positives of a band of anchors, the anchors' own places left out."""
+    rows = slice(start, start + len(logits))
+    own = torch.arange(len(logits), device=logits.device)
     positive = torch.zeros_like(logits)
     for level in range(labels.shape[1]):
         column = labels[:, level]
         same = (column[rows, None] == column) & (column >= 0)
-        same[own, own + start] = paired
-        share = of_positive[rows, level, None]
-        positive += same * (share + of_positive[:, level] if paired else share)
-    pulled = (positive * logits).sum()
-    if not paired:
-        logits = logits.index_put((own, own + start), logits.new_tensor(-torch.inf))
-    return (of_anchor[rows] * logits.logsumexp(1)).sum() - pulled, logits.logsumexp(0)
+        same[own, own + start] = False
+        positive += same * of_positive[rows, level, None]
+    return positive
 
 
 def _levels(
