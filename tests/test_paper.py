@@ -108,14 +108,39 @@ def test_a_stopped_comparison_goes_on_and_another_is_refused(scripts, tmp_path, 
         (["--data", "no.csv"], "no.csv"),
         (["--steps", "0"], "steps is 0"),
         (["--seeds", "0"], "seeds is 0"),
+        (["--batch-size", "0"], "batch_size must be positive, got 0"),
+        (["--label-columns", "kind"], "settings of data of your own. Give --data PATH."),
+        (["--page"], "has none of the 84 cells: no page to write"),
+        (["--docs", "--data", "no.csv"], "--docs is for the grids beside this file"),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_line(scripts, args, said, tmp_path, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        scripts["paper"].main([*args, "--out", str(tmp_path)])
-    assert stopped.value.code == 2
-    assert said in capsys.readouterr().err.splitlines()[-1]
+    assert scripts["paper"].main([*args, "--out", str(tmp_path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("paper.py: ") and said in line
     assert not list(tmp_path.iterdir())
+
+
+def test_data_of_the_command_line_are_those_of_compare(scripts):
+    paper = scripts["paper"]
+    words = "--data a.csv --data b.csv --label-columns group kind --skip-bad --batch-size 32"
+    grid = paper.asked(*paper.parsed(words.split()))
+    for run in scripts["grid"].plan(grid)[:3]:
+        data = run.config.data
+        assert data.source == "a.csv::b.csv" and data.label_columns == ("group", "kind")
+        assert data.skip_bad and run.config.batch_size == 32
+        assert run.config.model.image.width == 16  # the grid's
+
+
+def test_no_page_is_written_of_cells_with_other_data(scripts, runs, tmp_path, capsys):
+    """Figure 3 would show the pictures of one set above what another was trained on."""
+    paper = scripts["paper"]
+    (tmp_path / "cells").mkdir()
+    line = made(scripts, runs[0], i2t_r10=0.2)
+    paper.file_of(tmp_path, line["name"]).write_text(json.dumps(line))
+    assert paper.main(["--page", "--data", "other.csv", "--out", str(tmp_path)]) == 2
+    assert "data.source is 'other.csv', was the default" in capsys.readouterr().err
+    assert not (tmp_path / "paper.md").exists()
 
 
 def test_claims_follow_the_numbers(scripts, runs):
@@ -219,5 +244,6 @@ def test_a_cell_that_was_stopped_goes_on_where_it_was(scripts, small, tmp_path):
         json.loads((f / "cells" / "clip-seed0.json").read_text()) for f in (out, tmp_path / "whole")
     )
     for line in (stopped, whole):
-        del line["train_cpu_seconds"], line["evaluation_cpu_seconds"]
+        for name in ("train_cpu_seconds", "evaluation_cpu_seconds", "step_cpu_seconds"):
+            del line[name]
     assert stopped == whole

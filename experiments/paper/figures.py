@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 
 import torch
-from study import Row, Study
+from study import NO_LAYERNORM, Row, Study
 from torch import Tensor
 
 from geomclip.names import family
@@ -17,8 +17,8 @@ from geomclip.viz.charts import short
 from geomclip.viz.svg import document, line, number, text, ticks
 from manifolds import Euclidean, Lorentz, lorentz_to_poincare
 
-WIDTH, HEIGHT = 230.0, 150.0  # of a small panel with its margins
-LEFT, RIGHT, TOP, BOTTOM = 30.0, 10.0, 30.0, 34.0
+WIDTH, HEIGHT = 230.0, 160.0  # of a small panel with its margins
+LEFT, RIGHT, TOP, BOTTOM = 30.0, 10.0, 40.0, 34.0
 ACROSS = 4
 
 K = 0.1  # of the cones of figure 1, hyperbolic; the Euclidean ones have 2 K
@@ -43,11 +43,11 @@ class Panel:
         wide, high = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
         return self.left + LEFT + wide * across, self.top + HEIGHT - BOTTOM - high * up
 
-    def frame(self, title: str, unit: str, marks: Sequence[float]) -> list[str]:
-        """Title, lower axis with its marks."""
+    def frame(self, row: Row, unit: str, marks: Sequence[float]) -> list[str]:
+        """What is shown, lower axis with its marks."""
         x0, y0 = self.at(self.x[0], self.y[0])
         x1, _ = self.at(self.x[1], self.y[0])
-        parts = [text(x0 - 18, self.top + 18, title, "head"), line(x0, y0, x1, y0, "frame")]
+        parts = [*heading(x0 - 18, self.top + 18, row), line(x0, y0, x1, y0, "frame")]
         for mark in marks:
             x, _ = self.at(mark, 0)
             parts += [
@@ -57,6 +57,12 @@ class Panel:
         if unit:
             parts.append(text((x0 + x1) / 2, y0 + 30, unit, "axis", "middle"))
         return parts
+
+
+def heading(x: float, y: float, row: Row) -> list[str]:
+    """The name of a row; on a line of its own what would make it wider than its panel."""
+    parts = [text(x, y, style.label(row.variant), "head")]
+    return parts if row.layernorm else [*parts, text(x, y + 13, NO_LAYERNORM, "axis")]
 
 
 def place(i: int, head: float) -> tuple[float, float]:
@@ -192,7 +198,7 @@ def root_distances(study: Study, rows: Sequence[Row], title: str) -> str:
         top = max(v for _, y in series.values() for v in y)
         panel = Panel(*place(i, head), (min(every), max(every)), (0, 1.05 * top))
         marks = [v for v in ticks(*panel.x, 3) if panel.x[0] <= v <= panel.x[1]]
-        parts += panel.frame(row.label, roots["unit"], marks)
+        parts += panel.frame(row, roots["unit"], marks)
         for kind, (x, y) in series.items():
             outline = [panel.at(x[0], 0), *(panel.at(*p) for p in zip(x, y, strict=True))]
             outline.append(panel.at(x[-1], 0))
@@ -224,8 +230,9 @@ def traversals(
         pictures: PNG in base64 and title of each that is shown.
         credit: of the pictures, with their licence.
     """
-    wide, left, head, step = 190.0, PICTURE + 40, 34.0, 17.0
-    parts = [text(left + wide * k, 22, row.label, "head") for k, row in enumerate(rows)]
+    wide, left, step = 190.0, PICTURE + 40, 17.0
+    head = 34.0 if all(row.layernorm for row in rows) else 47.0
+    parts = [p for k, row in enumerate(rows) for p in heading(left + wide * k, 22, row)]
     top = head
     for i, (png, title) in enumerate(pictures):
         ways = [study.of(row)[0]["traversal"]["shown"][i] for row in rows]
@@ -273,12 +280,13 @@ def captions_met(study: Study, rows: Sequence[Row]) -> str:
     found = {row: distribution(study, row) for row in rows}
     most = max(map(len, found.values()))
     top = max(max(shares) for shares in found.values())
+    wide = (WIDTH - LEFT - RIGHT) / most >= 16  # a bar has room for a number of its own
     for i, row in enumerate(rows):
         panel = Panel(*place(i, head), (-0.5, most - 0.5), (0, 1.15 * top))
         marks = [float(n) for n in range(0, most, max(1, math.ceil(most / 8)))]
         mean = study.estimate(row, "captions")
         about = f"mean {short(mean.mean)}" if mean else ""
-        parts += panel.frame(row.label, about, marks)
+        parts += panel.frame(row, about, marks)
         for n, share in enumerate(found[row]):
             corners = [
                 panel.at(n - 0.4, 0), panel.at(n - 0.4, share),
@@ -286,7 +294,7 @@ def captions_met(study: Study, rows: Sequence[Row]) -> str:
             ]  # fmt: skip
             if share:
                 parts.append(path(corners, f"b-{family(row.variant.geometry)}", closed=True))
-            if share >= 5:
+            if share == max(found[row]) or (share >= 5 and wide):
                 x, y = panel.at(n, share)
                 parts.append(text(x, y - 3, f"{share:.0f}", "axis", "middle"))
     light, dark = colours(rows)

@@ -153,7 +153,7 @@ def twemoji() -> str:
 
 
 def record(lines: Sequence[dict[str, Any]], grid: Path, planned: int) -> None:
-    """Keep the cells beside their grid, and write the page of the documentation anew.
+    """Keep the cells beside their grid, and write the documentation anew.
 
     Ways in full are kept of the first seed, whose are shown.
     """
@@ -163,6 +163,11 @@ def record(lines: Sequence[dict[str, Any]], grid: Path, planned: int) -> None:
         kept.append({**cell, "traversal": ways, "planned": planned})
     text = "".join(json.dumps(cell) + "\n" for cell in kept)
     write_file(grid.with_suffix(".jsonl"), text)
+    document()
+
+
+def document() -> None:
+    """Write docs/paper.md and its figures anew."""
     page, pictures = documentation()
     write_file(PAGE, page)
     for name, picture in pictures.items():

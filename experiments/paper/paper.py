@@ -1,7 +1,7 @@
 """The comparison of arXiv 2409.13079: eight geometries, entailment, final LayerNorm, three seeds.
 
     python experiments/paper/paper.py                        # the embedded set
-    python experiments/paper/paper.py --data shoes.csv       # data of your own
+    python experiments/paper/paper.py --data shoes.csv --label-columns kind
     python experiments/paper/paper.py --only 'meru*' --minutes 7
     python experiments/paper/paper.py --page --docs          # docs/paper.md, its figures
 
@@ -19,13 +19,17 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from grid import Grid, chosen, name_of, plan, read_grid
 
+from geomclip.cli.options import parse, spell_out
 from geomclip.comparison.plan import PlannedRun
+from geomclip.data.config import DataConfig
 from geomclip.errors import GeomclipError, Interrupted, RequestError
+from geomclip.train.config import update
 
 HERE = Path(__file__).parent
 GRID = HERE / "paper.toml"
@@ -103,19 +107,32 @@ def check(runs: Sequence[PlannedRun], lines: Sequence[Line], out: Path) -> None:
         if key(other) != key(wanted):
             names = (other.keys() | wanted.keys()) - set(FREE)
             k = min(k for k in names if other.get(k) != wanted.get(k))
+            now, then = (repr(v[k]) if k in v else "the default" for v in (wanted, other))
             raise RequestError(
                 f"{file_of(out, name_of(planned))} was trained with other settings: {k} is "
-                f"{wanted.get(k)!r}, was {other.get(k)!r}",
+                f"{now}, was {then}",
                 "Choose another --out, or give the settings it had.",
             )
 
 
-def parsed(argv: Sequence[str] | None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--grid", type=Path, default=GRID, help="TOML file with the grid")
-    parser.add_argument(
-        "--data", action="append", metavar="PATH", help="data of your own; several are joined"
+@dataclass(frozen=True)
+class Flags:
+    """What `geomclip compare` is told of the data, in its words."""
+
+    data: DataConfig
+    """The embedded set when nothing is given."""
+
+
+def parsed(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
+    """The options, and those flags that are of the data."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        epilog="Data of your own: --data PATH and the other flags that geomclip compare has for "
+        "them, such as --label-columns group kind, --caption-column title, --skip-bad.",
+        allow_abbrev=False,
     )
+    parser.add_argument("--grid", type=Path, default=GRID, help="TOML file with the grid")
+    parser.add_argument("--batch-size", type=int, help="of every cell; the recipes' when not given")
     parser.add_argument("--steps", type=int, help="of every cell; the grid's when not given")
     parser.add_argument("--seeds", type=int, help="the grid's when not given")
     parser.add_argument("--out", type=Path, default=Path("runs/paper"))
@@ -125,42 +142,71 @@ def parsed(argv: Sequence[str] | None) -> tuple[argparse.ArgumentParser, argpars
     )
     parser.add_argument("--page", action="store_true", help="train nothing, only write the page")
     parser.add_argument(
-        "--docs", action="store_true", help="write docs/paper.md, its figures and the grid's .jsonl"
+        "--docs",
+        action="store_true",
+        help="write docs/paper.md, its figures and the grid's .jsonl; of the recorded cells where "
+        "OUT has none",
     )
-    return parser, parser.parse_args(argv)
+    return parser.parse_known_args(argv)
+
+
+def asked(options: argparse.Namespace, flags: Sequence[str]) -> Grid:
+    """The grid with what the command line changes. Raises RequestError."""
+    grid = read_grid(options.grid)
+    default = Flags(update(DataConfig(), grid.data, where="data"))
+    data = parse(Flags, spell_out(flags), prog="paper.py", default=default).data
+    if data.source == "emoji" and data != DataConfig(protocol=data.protocol):
+        raise RequestError(
+            "columns, splits and the like are settings of data of your own", "Give --data PATH."
+        )
+    if options.docs and (data.source != "emoji" or options.grid.parent.resolve() != HERE):
+        raise RequestError(
+            "--docs is for the grids beside this file, on the embedded set", "Leave it out."
+        )
+    changes: dict[str, Any] = {"steps": options.steps, "seeds": options.seeds}
+    changes = {k: v for k, v in changes.items() if v is not None}
+    if options.batch_size is not None:
+        changes["overrides"] = {**grid.overrides, "batch_size": options.batch_size}
+    return dataclasses.replace(grid, data=dataclasses.asdict(data), **changes)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train what is missing, write what there is; the exit code."""
-    parser, options = parsed(argv)
+    options, flags = parsed(argv)
     os.environ["OMP_NUM_THREADS"] = "1"
-    if options.docs and (options.data or options.grid.parent.resolve() != HERE):
-        parser.error("--docs is for the grids beside this file, on the embedded set")
     import page
 
     try:
-        grid = read_grid(options.grid)
-        changes = {"steps": options.steps, "seeds": options.seeds}
-        changes = {k: v for k, v in changes.items() if v is not None}
-        if options.data:
-            changes["data"] = {**grid.data, "source": "::".join(options.data)}
-        grid = dataclasses.replace(grid, **changes)
+        grid = asked(options, flags)
         runs = plan(grid)
         names = [name_of(run) for run in runs]
-        try:
-            if not options.page:
+        stopped = None
+        if not options.page:
+            try:
                 run(grid, options.out, options.only, options.minutes, tell)
-        finally:
-            lines = read_cells(options.out, names)
-            if lines:
-                page.write(lines, len(names), options.out, runs[0].config.data)
+            except RequestError:
+                raise
+            except GeomclipError as error:
+                stopped = error
+        lines = read_cells(options.out, names)
+        if options.page:
+            check(runs, lines, options.out)
+            if not lines and not options.docs:
+                raise RequestError(
+                    f"{options.out} has none of the {len(names)} cells: no page to write",
+                    "Give the --out they were trained with, or train them without --page.",
+                )
+        if lines:
+            page.write(lines, len(names), options.out, runs[0].config.data)
             tell(f"{len(lines)} of {len(names)} cells are finished: {options.out / page.NAME}")
+        if stopped:
+            raise stopped
         if options.docs and lines:
             page.record(lines, options.grid, len(names))
-    except RequestError as error:
-        parser.error(f"{error.what}. {error.how}")
+        elif options.docs:
+            page.document()
     except GeomclipError as error:
-        print(f"{parser.prog}: {error.what}. {error.how}", file=sys.stderr)
+        print(f"paper.py: {error.what}. {error.how}", file=sys.stderr)
         return error.exit_code
     return 0
 

@@ -15,6 +15,7 @@ NOVEL = "heldout_emoji"
 OTHER = "novel_group_acc"
 RETRIEVAL = "retrieval"
 AVERAGE = "average"
+NO_LAYERNORM = "no final LN"
 
 # What a cell has beside the metrics of an evaluation, by the place of its entry.
 ENTRIES: dict[str, tuple[str, ...]] = {
@@ -41,7 +42,7 @@ class Row:
     @property
     def label(self) -> str:
         """`MERU λ 0.2, no final LN`."""
-        return style.label(self.variant) + ("" if self.layernorm else ", no final LN")
+        return style.label(self.variant) + ("" if self.layernorm else f", {NO_LAYERNORM}")
 
 
 class Study:

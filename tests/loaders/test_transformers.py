@@ -22,10 +22,26 @@ from geomclip.loaders.to_hf import write_hf
 from geomclip.model import build_model
 from geomclip.train.config import ImageTowerConfig, ModelConfig, TextTowerConfig, TrainConfig
 
+# transformers 4 warns so of every tokenizer whose folder does not say clean_up_tokenization_spaces.
+pytestmark = pytest.mark.filterwarnings("ignore:`clean_up_tokenization_spaces`:FutureWarning")
+
 
 @pytest.fixture(scope="module")
 def hf() -> ModuleType:
     return pytest.importorskip("transformers", reason="the extra hf is not installed")
+
+
+def processors(hf: ModuleType, kind: str) -> type:
+    """The image processor on PIL: in transformers 5 it has a name of its own."""
+    module = getattr(hf.models, kind.lower())
+    return getattr(module, f"{kind}ImageProcessorPil", None) or getattr(
+        module, f"{kind}ImageProcessor"
+    )
+
+
+def pooled(features) -> torch.Tensor:
+    """What get_image_features gives: the tensor itself in transformers 4."""
+    return features if isinstance(features, torch.Tensor) else features.pooler_output
 
 
 VISION = {
@@ -60,8 +76,11 @@ def clip_model(hf: ModuleType, vision: dict, text: dict) -> torch.nn.Module:
 
 def siglip_model(hf: ModuleType, vision: dict, text: dict) -> torch.nn.Module:
     torch.manual_seed(0)
+    # The head of texts has a size of its own since transformers 4.50; before it is the width.
+    wide = hasattr(hf.SiglipTextConfig(), "projection_size")
+    head = {"projection_size": 32} if wide else {"hidden_size": 32, "num_attention_heads": 4}
     config = hf.SiglipConfig(
-        text_config={**TEXT, "projection_size": 32, **text}, vision_config={**VISION, **vision}
+        text_config={**TEXT, **head, **text}, vision_config={**VISION, **vision}
     )
     return shaken(hf.SiglipModel(config))
 
@@ -70,8 +89,8 @@ def siglip_model(hf: ModuleType, vision: dict, text: dict) -> torch.nn.Module:
 def features_agree(theirs: torch.nn.Module, ours: geomclip.ContrastiveModel, ids) -> None:
     pixels = torch.rand(3, 3, ours.image_size, ours.image_size)
     normal = (pixels - ours.pixel_mean) / ours.pixel_std
-    image = theirs.get_image_features(normal).pooler_output
-    text = theirs.get_text_features(ids).pooler_output
+    image = pooled(theirs.get_image_features(normal))
+    text = pooled(theirs.get_text_features(ids))
     assert image.std() > 0.1 and text.std() > 0.1
     assert_close(ours.image_features(pixels), image, rtol=1e-5, atol=1e-5)
     assert_close(ours.text_features(ids), text, rtol=1e-5, atol=1e-5)
@@ -122,13 +141,11 @@ def png(width: int, height: int) -> bytes:
 @pytest.mark.parametrize("kind", ["crop", "crop of 17", "squash"])
 def test_pictures_become_the_pixels_of_transformers(hf, tmp_path, kind, shape):
     if kind == "squash":
-        processor = hf.models.siglip.SiglipImageProcessorPil(
-            size={"height": 12, "width": 12}, resample=2
-        )
+        processor = processors(hf, "Siglip")(size={"height": 12, "width": 12}, resample=2)
         model = siglip_model(hf, {}, {})
     else:
         edge = 17 if "17" in kind else 12
-        processor = hf.models.clip.CLIPImageProcessorPil(
+        processor = processors(hf, "CLIP")(
             size={"shortest_edge": edge}, crop_size={"height": 12, "width": 12}
         )
         model = clip_model(hf, {}, {})
@@ -222,15 +239,15 @@ def test_our_models_open_in_transformers_and_come_back_as_they_were(hf, tmp_path
     same_model(geomclip.load(tmp_path / "out"), model)
     theirs = hf.CLIPModel.from_pretrained(tmp_path / "out").eval()
     tokenizer = hf.AutoTokenizer.from_pretrained(tmp_path / "out")
-    processor = hf.models.clip.CLIPImageProcessorPil.from_pretrained(tmp_path / "out")
+    processor = processors(hf, "CLIP").from_pretrained(tmp_path / "out")
     texts = ["a red apple", "Dogs & 2 cats"]
     ids = tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt").input_ids
     data = png(19, 19)
     pixels = processor(Image.open(io.BytesIO(data)), return_tensors="pt").pixel_values
     picture = on_white(decode_image(data, model.image_size, model.fit)[None])
     with torch.no_grad():
-        image = theirs.get_image_features(pixels).pooler_output
-        text = theirs.get_text_features(ids).pooler_output
+        image = pooled(theirs.get_image_features(pixels))
+        text = pooled(theirs.get_text_features(ids))
         assert_close(model.image_features(picture), image, rtol=1e-5, atol=1e-5)
         assert_close(model.text_features(texts), text, rtol=1e-5, atol=1e-5)
     assert theirs.logit_scale.item() == model.logit_scale.item()
