@@ -238,8 +238,8 @@ def write_csv(embeddings: "Embeddings", path: Path) -> None:
 
 def read_csv(path: Path) -> Contents:
     """All columns but those of texts are coordinates; a table of numbers alone needs no header."""
-    csv.field_size_limit(1 << 24)
     metadata = None
+    limit = csv.field_size_limit(1 << 24)  # of the whole process: set back below
     try:
         with open(path, encoding="utf-8", newline="") as file:
             line = file.readline()
@@ -250,6 +250,8 @@ def read_csv(path: Path) -> Contents:
             return _csv_rows(csv.reader(file), metadata, path)
     except (UnicodeDecodeError, csv.Error, json.JSONDecodeError) as error:
         raise RequestError(f"{path}: not readable as csv ({error})", "Write UTF-8.") from error
+    finally:
+        csv.field_size_limit(limit)
 
 
 def _csv_rows(reader: Any, metadata: Any, path: Path) -> Contents:

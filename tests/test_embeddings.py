@@ -1,5 +1,6 @@
 """Embeddings: what they hold, what they refuse, and that every file gives the same back."""
 
+import csv
 import json
 import pickle
 
@@ -296,7 +297,9 @@ def test_damaged_and_foreign_files_are_one_line(tmp_path):
     (tmp_path / "cut.parquet").write_bytes(b"PAR1")
     unreadable(tmp_path / "cut.parquet", "not readable as parquet")
     (tmp_path / "e.csv").write_text("label,a,b\nx,1,two\n")
+    limit = csv.field_size_limit()
     unreadable(tmp_path / "e.csv", 'line 2: column "b" is no number', geometry="euclip")
+    assert csv.field_size_limit() == limit  # of the process, whose other tables it would change
     np.savez(tmp_path / "shape.npz", image=np.zeros((2, 3, 4)))
     unreadable(tmp_path / "shape.npz", r"holds no points.*image \(2, 3, 4\)", geometry="euclip")
     np.savez(tmp_path / "more.npz", image=np.eye(3), thing=np.arange(7))

@@ -36,7 +36,7 @@ def seed_step(seed: int, step: int, rank: int) -> None:
     number of processes it goes on.
     """
     mixed = np.random.SeedSequence((seed, 2, step, rank)).generate_state(1, np.uint64)
-    number = int(mixed[0] >> 1)
+    number = int(mixed[0]) >> 1
     # torch.manual_seed also writes down, with a stack trace, what to do should CUDA come up later.
     torch.default_generator.manual_seed(number)
     if torch.cuda.is_initialized():
