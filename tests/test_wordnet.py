@@ -99,12 +99,6 @@ def test_the_nearest_wrong_nodes_are_those_of_all_distances():
     assert few.nearest.shape[1] == 59 - int(ancestors.count.max())
 
 
-def test_the_smallest_of_a_row_are_found_by_groups():
-    values = torch.rand(9, 16 * 25 + 7, generator=torch.Generator().manual_seed(0))
-    found = near.smallest(values, 12).sort(1).values
-    assert torch.equal(found, values.topk(12, largest=False).indices.sort(1).values)
-
-
 def test_own_rivals_give_the_ranking_loss_and_the_manifolds_distances():
     h = tree()
     ancestors, nodes = graph.Ancestors(h), torch.arange(1, 60)

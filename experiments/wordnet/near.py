@@ -13,12 +13,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from geomclip.geometry import Geometry
-from manifolds import Lorentz, Manifold
+from manifolds import Euclidean, Lorentz, Manifold, PoincareBall, Sphere, poincare_to_lorentz
 
-# Distances of one block of a look: 100 MB in float64.
-BLOCK = 1 << 23
-# Columns of which the least is taken first; a look is faster by a factor of three.
-GROUP = 16
+# A look goes over tiles of NODES x WIDTH distances, which stay in the cache, and keeps the least of
+# every GROUP; only those of the groups with the least are asked for again.
+NODES, WIDTH, GROUP = 256, 1024, 16
 
 
 class Rivals:
@@ -35,16 +34,17 @@ class Rivals:
         self.ancestors, self.drawn = ancestors, drawn
         self.nearest: Int[Tensor, "n k"] = torch.full((len(ancestors), min(nearest, wrong)), -1)
 
+    @torch.no_grad()
     def look(self, manifold: Manifold, points: Float[Tensor, "n d"]) -> None:
         """Take each node's nearest wrong nodes anew; of nodes without ancestors none is asked."""
-        asked = self.ancestors.count.nonzero()[:, 0]
-        for nodes in asked.split(max(1, BLOCK // len(points))):
-            far = rank(manifold, points, nodes)
-            far[torch.arange(len(nodes)), nodes] = torch.inf
-            table = self.ancestors.table[nodes]
-            row, entry = (table >= 0).nonzero(as_tuple=True)
-            far[row, table[row, entry]] = torch.inf
-            self.nearest[nodes] = smallest(far, self.nearest.shape[1])
+        asked, k = self.ancestors.count.nonzero()[:, 0], self.nearest.shape[1]
+        order = Order(manifold, points)
+        # By their number: a block looks as far beyond k as its nodes have ancestors.
+        for nodes in asked[self.ancestors.count[asked].argsort()].split(NODES):
+            right = torch.cat([self.ancestors.table[nodes], nodes[:, None]], 1)
+            found, far = order.nearest(nodes, k + int(self.ancestors.count[nodes].max()) + 1)
+            far[(found[:, :, None] == right[:, None]).any(2)] = torch.inf
+            self.nearest[nodes] = found.gather(1, far.topk(k, largest=False, sorted=False).indices)
 
     def of(self, nodes: Int[Tensor, "b"]) -> tuple[Int[Tensor, "b r"], Bool[Tensor, "b r"]]:
         """The rivals of each node, and which of them are wrong indeed: a draw may be none."""
@@ -55,38 +55,66 @@ class Rivals:
         return torch.cat([near, some], 1), torch.cat([torch.ones_like(near).bool(), ~right], 1)
 
 
-@torch.no_grad()
-def rank(
-    manifold: Manifold, points: Float[Tensor, "n d"], nodes: Int[Tensor, "b"]
-) -> Float[Tensor, "b n"]:
-    """What orders all points by their distance from each of some.
+class Order:
+    """What orders points by their distance from one another.
 
-    On the hyperboloid that is x_t y_t - <x, y>, one product of matrices, in float64 since it
-    cancels: at the optimizer's radius cap, 12, it is good to 1e-5 of cosh d = 1.
+    Products of rows, in float64 since they cancel: at the optimizer's radius cap, 12, that of the
+    hyperboloid is good to 1e-5 of cosh 0 = 1. A manifold without such is asked for its distance.
     """
-    if not isinstance(manifold, Lorentz):
-        return manifold.pairwise_dist(points[nodes], points)
-    x = points.double()
-    t = (1 / manifold.c + x.square().sum(1)).sqrt()
-    ambient = torch.cat([t[:, None], x], 1)
-    return (torch.cat([t[nodes, None], -x[nodes]], 1) @ ambient.T).float()
+
+    def __init__(self, manifold: Manifold, points: Float[Tensor, "n d"]) -> None:
+        self.manifold, self.points = manifold, points
+        self.rows, self.columns = products(manifold, points.double()) or (None, None)
+        whole = len(points) // GROUP * GROUP
+        self.rest = torch.arange(whole, len(points))
+        tiles = torch.arange(whole).split(WIDTH)
+        self.groups = torch.cat([tile.view(GROUP, -1).T for tile in tiles])
+        if self.columns is not None:
+            self.tiles = [self.columns[tile].T.contiguous() for tile in tiles]
+            # Filled again and again: new memory for every tile costs more than the products.
+            self.block = self.columns.new_empty(NODES, WIDTH)
+            self.minima = self.columns.new_empty(NODES, len(self.groups))
+
+    def nearest(
+        self, nodes: Int[Tensor, "b"], count: int
+    ) -> tuple[Int[Tensor, "b m"], Float[Tensor, "b m"]]:
+        """The `count` nearest points of each of at most NODES, all where there are fewer; in no
+        order."""
+        b, count = len(nodes), min(count, len(self.points))
+        if self.columns is None:
+            far = self.manifold.pairwise_dist(self.points[nodes], self.points)
+            least = far.topk(count, largest=False, sorted=False)
+            return least.indices, least.values
+        rows, at = self.rows[nodes], 0
+        for tile in self.tiles:
+            block = self.block[:b, : tile.shape[1]]
+            torch.mm(rows, tile, out=block)
+            width = tile.shape[1] // GROUP
+            torch.amin(block.view(b, GROUP, width), 1, out=self.minima[:b, at : at + width])
+            at += width
+        # One of the `count` least lies in one of as many groups with the least minima.
+        size = min(count, len(self.groups))
+        best = self.minima[:b].topk(size, largest=False, sorted=False).indices
+        where = torch.cat([self.groups[best].flatten(1), self.rest.expand(b, -1)], 1)
+        far = (self.columns[where] @ rows[:, :, None])[:, :, 0]
+        least = far.topk(count, largest=False, sorted=False)
+        return where.gather(1, least.indices), least.values
 
 
-def smallest(values: Float[Tensor, "b n"], k: int) -> Int[Tensor, "b k"]:
-    """The places of each row's k smallest, in no order."""
-    b, n = values.shape
-    width = n // GROUP
-    if width < 2 * k:
-        return values.topk(k, largest=False, sorted=False).indices
-    # A value among the k smallest lies in one of the k groups (i, i + width, ...) with the least
-    # minima; what is left over at the end stands beside these.
-    groups = values[:, : width * GROUP].view(b, GROUP, width).amin(1)
-    best = groups.topk(k, largest=False, sorted=False).indices
-    places = best[:, :, None] + width * torch.arange(GROUP)
-    rest = torch.arange(width * GROUP, n).expand(b, -1)
-    places = torch.cat([places.flatten(1), rest], 1)
-    found = values.gather(1, places).topk(k, largest=False, sorted=False).indices
-    return places.gather(1, found)
+def products(
+    manifold: Manifold, x: Float[Tensor, "n d"]
+) -> tuple[Float[Tensor, "n k"], Float[Tensor, "n k"]] | None:
+    """Rows whose product with the others' columns grows with the distance: x_t y_t - <x, y> on the
+    hyperboloid, |y|^2 - 2 <x, y> in Euclidean space, -<x, y> on the sphere. None for others."""
+    if isinstance(manifold, PoincareBall):
+        x = poincare_to_lorentz(x, manifold.c.double())
+    square = x.square().sum(1, keepdim=True)
+    if isinstance(manifold, Lorentz | PoincareBall):
+        t = (1 / manifold.c + square).sqrt()
+        return torch.cat([t, -x], 1), torch.cat([t, x], 1)
+    if isinstance(manifold, Euclidean):
+        return torch.cat([torch.ones_like(square), -2 * x], 1), torch.cat([square, x], 1)
+    return (-x, x) if isinstance(manifold, Sphere) else None
 
 
 def near_loss(
@@ -124,15 +152,21 @@ class Distances:
         self.manifold, self.points = manifold, points
         if isinstance(manifold, Lorentz):
             unit = points * manifold.c.sqrt()
-            self.norm = unit.norm(dim=1).clamp_min(1e-12)
-            self.radius, self.direction = self.norm.asinh(), unit / self.norm[:, None]
+            norm = unit.norm(dim=1, keepdim=True).clamp_min(1e-12)
+            self.polar = torch.cat([unit / norm, norm, norm.asinh()], 1)
 
     def __call__(self, i: Tensor, j: Tensor) -> Tensor:
         if not isinstance(self.manifold, Lorentz):
-            return self.manifold.dist(self.points[i], self.points[j])
-        across = (self.direction[i] - self.direction[j]).square().sum(-1)
-        along = ((self.radius[i] - self.radius[j]) / 2).sinh().square()
-        u = 2 * along + self.norm[i] * self.norm[j] * across / 2
+            return self.manifold.dist(rows(self.points, i), rows(self.points, j))
+        a, b = rows(self.polar, i), rows(self.polar, j)
+        across = (a[..., :-2] - b[..., :-2]).square().sum(-1)
+        along = ((a[..., -1] - b[..., -1]) / 2).sinh().square()
+        u = 2 * along + a[..., -2] * b[..., -2] * across / 2
         # The root's slope is infinite at 0, where two points are one.
         u = u.clamp_min(1e-12)
         return (u + (u * (u + 2)).sqrt()).log1p() / self.manifold.c.sqrt()
+
+
+def rows(table: Float[Tensor, "n d"], at: Int[Tensor, "*s"]) -> Float[Tensor, "*s d"]:
+    """table[at], whose gradient is added up in half of the time."""
+    return table.index_select(0, at.flatten()).unflatten(0, at.shape)
