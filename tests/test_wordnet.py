@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import json
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -80,9 +81,9 @@ def test_the_nearest_wrong_nodes_are_those_of_all_distances():
     h = tree()
     ancestors = graph.Ancestors(h)
     asked = ancestors.count.nonzero()[:, 0]
-    for name in ("lorentz", "poincare", "sphere"):
+    for name in training.MANIFOLDS:
         manifold = training.space(training.Settings(name, 3)).manifold
-        points = manifold.random_normal(60, 3 + (name == "sphere"), std=2.0)
+        points = manifold.random_normal(60, 3 + (name in ("sphere", "product")), std=2.0)
         rivals = near.Rivals(ancestors, 7, 5)
         rivals.look(manifold, points)
         far = manifold.pairwise_dist(points, points).fill_diagonal_(torch.inf)
@@ -99,18 +100,39 @@ def test_the_nearest_wrong_nodes_are_those_of_all_distances():
     assert few.nearest.shape[1] == 59 - int(ancestors.count.max())
 
 
-def test_own_rivals_give_the_ranking_loss_and_the_manifolds_distances():
+@pytest.mark.parametrize("name", training.MANIFOLDS)
+def test_the_nearest_of_many_points_are_found_by_groups(name):
+    manifold = training.space(training.Settings(name, 3)).manifold
+    coordinates = 3 + (name in ("sphere", "product"))
+    points = manifold.random_normal(2 * near.WIDTH + 77, coordinates, std=1.0)
+    nodes = torch.arange(0, len(points), 37)
+    order = near.Order(manifold, points)
+    found, far = order.nearest(nodes, 9)
+    least = manifold.pairwise_dist(points[nodes], points).topk(9, largest=False)
+    assert torch.equal(found.sort(1).values, least.indices.sort(1).values)
+    again = found.gather(1, far.argsort(1))
+    assert torch.equal(again[:, 1:], least.indices[:, 1:])  # by itself each is first
+
+
+def test_the_manifolds_distances_are_those_of_radius_and_direction():
+    manifold = training.space(training.Settings("lorentz", 4)).double().manifold
+    points = manifold.random_normal(60, 4, std=3.0, dtype=torch.float64)
+    i, j = torch.arange(60)[:, None], torch.arange(60)
+    found = near.Distances(manifold, points)(i, j)
+    assert torch.allclose(
+        found.fill_diagonal_(0), manifold.pairwise_dist(points, points), atol=2e-5
+    )
+
+
+@pytest.mark.parametrize(
+    "settings", [{"manifold": "lorentz"}, {"manifold": "euclidean", "squared": True}]
+)
+def test_own_rivals_give_the_ranking_loss(settings):
+    """With all wrong nodes for rivals, and none drawn, it is the loss of shared candidates."""
     h = tree()
     ancestors, nodes = graph.Ancestors(h), torch.arange(1, 60)
-    g = training.space(training.Settings("lorentz", 4, scale=1.5)).double()
+    g = training.space(training.Settings(dim=4, scale=1.5, **settings)).double()
     points = g.manifold.random_normal(60, 4, std=3.0, dtype=torch.float64).requires_grad_()
-    i, j = torch.arange(60)[:, None], torch.arange(60)
-    assert torch.allclose(
-        near.Distances(g.manifold, points)(i, j) + 1e-5 * torch.eye(60),
-        g.manifold.pairwise_dist(points, points) + 1e-5 * torch.eye(60),
-        atol=2e-5,
-    )
-    # With all wrong nodes for rivals, and none drawn, it is the loss of shared candidates.
     rivals = near.Rivals(ancestors, 60, 0)
     everything = torch.arange(60).expand(60, -1)
     positive = torch.from_numpy(h.above.toarray())[1:]
@@ -211,21 +233,36 @@ def test_a_stopped_study_keeps_what_it_has(tmp_path):
         store.complete(tmp_path, plan_, do)
 
 
-def test_the_data_of_a_recipe_stand_over_its_first_points():
+def test_the_data_of_a_recipe_stand_over_its_first_points(monkeypatch, tmp_path):
+    sections = tomllib.loads(plan.RECIPE.read_text())
+    monkeypatch.setattr(plan, "WINNERS", tmp_path / "winners.toml")
     found = plan.recipe("verbs", "lorentz", "tree")
-    assert found["nearest"] and found["burn_in"] == 0.4 and found["epochs"] == 480
-    assert plan.recipe("mammals", "sphere", "tree")["burn_in"] == 0
+    assert "like" not in found and found["epochs"] == sections["verbs"]["epochs"]
+    assert found["nearest"] == sections["near"]["nearest"] and "nearest" not in sections["all"]
+    mammals = plan.recipe("mammals", "sphere", "tree")
+    assert mammals["burn_in"] == 0 and mammals["lr"] == sections["tree"]["lr"]
+    # Winners lie over these; the rate of a start from a tree is its own where none was swept.
+    plan.WINNERS.write_text(
+        "[sweep.lorentz]\nlr = 9.0\nscale = 8.0\n[sweep-near.lorentz]\nlr = 7.0\n"
+    )
+    assert plan.recipe("verbs", "lorentz", "tree") == found | {"lr": 7.0}
+    assert plan.recipe("mammals", "lorentz", "tree") == mammals | {"scale": 8.0}
+    assert plan.recipe("mammals", "lorentz", "random")["lr"] == 9.0
 
 
-def test_sweeps_try_as_much_for_every_manifold():
-    sweep = plan.read_table("sweep")
-    assert set(sweep.trials) == set(training.MANIFOLDS) == set(sweep.manifolds)
+@pytest.mark.parametrize("name", page.SWEEPS)
+def test_sweeps_try_as_much_for_every_manifold(name):
+    sweep = plan.read_table(name)
+    assert set(sweep.trials) == set(sweep.manifolds)
     assert len({len(trials) for trials in sweep.trials.values()}) == 1
     with pytest.raises(RequestError, match="lorentz 1, sphere 0"):
         plan.Table([], [], [], trials={"lorentz": [{}], "sphere": []})
     # The seed that settings are chosen by is in no table.
-    tables = [plan.read_table(p.stem) for p in plan.TABLES.glob("*.toml") if p.stem != "sweep"]
+    tables = [plan.read_table(p.stem) for p in plan.TABLES.glob("*.toml")]
+    tables = [table for table in tables if not table.trials]
     assert tables and not any(set(table.seeds) & set(sweep.seeds) for table in tables)
+    # Every table has a tuned Euclidean row.
+    assert all("euclidean" in table.manifolds for table in [*tables, sweep])
 
 
 def test_tables_show_spread_nan_and_what_was_published():

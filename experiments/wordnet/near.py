@@ -130,13 +130,15 @@ def near_loss(
     """
     distance = Distances(geometry.manifold, points)
     beta = geometry.logit_scale.exp()
+    power = 2 if geometry.spec.logit == "-dist2" else 1
     others, wrong = rivals.of(nodes)
-    away = -beta * distance(nodes[:, None], others)
+    away = -beta * distance(nodes[:, None], others) ** power
     lowest = torch.finfo(away.dtype).min
     sums = away.masked_fill(~wrong, lowest).logsumexp(1)
     table = ancestors.table[nodes]
     row, entry = (table >= 0).nonzero(as_tuple=True)
-    return F.softplus(sums[row] + beta * distance(nodes[row], table[row, entry])).mean()
+    near = beta * distance(nodes[row], table[row, entry]) ** power
+    return F.softplus(sums[row] + near).mean()
 
 
 class Distances:

@@ -41,6 +41,7 @@ LABELS = {
 
 # Marks of the page and the folder of results that each table is written from.
 TABLES = ("mammals", "mammals-tree", "geoopt", "subtrees", "verbs", "nouns")
+SWEEPS = ("sweep", "sweep-near")
 
 
 def write(results: Path) -> None:
@@ -50,8 +51,9 @@ def write(results: Path) -> None:
         if found := read(results / name):
             text = written(text, name, table(found))
             text = written(text, f"{name}-cost", cost(found))
-    if found := read(results / "sweep"):
-        text = written(text, "sweep", sweep(found))
+    for name in SWEEPS:
+        if found := read(results / name):
+            text = written(text, name, sweep(found))
     write_text(PAGE, text)
 
 

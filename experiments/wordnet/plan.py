@@ -1,6 +1,6 @@
 """What is run: recipes by manifold, and tables of runs, from TOML files.
 
-recipe.toml has the settings of all runs, winners.toml the best trial of each manifold in the sweep;
+recipe.toml has the settings of all runs, winners.toml the best trial of each manifold in a sweep;
 tables/NAME.toml crosses data, manifolds, dimensions, first points, optimizers and seeds.
 """
 
@@ -84,32 +84,39 @@ def read_table(name: str) -> Table:
 
 def recipe(data: str, manifold: str, init: str) -> dict[str, Any]:
     """Settings of recipe.toml: of all, over them the first points', over these the data's, and over
-    all the sweep's winner; a tree keeps its learning rate."""
-    values = tomllib.loads(RECIPE.read_text(encoding="utf-8"))
-    found: dict[str, Any] = {}
-    for section in ("all", init, data):
-        found |= values.get(section, {})
-    won: dict[str, Any] = {}
-    if WINNERS.exists():
-        won = tomllib.loads(WINNERS.read_text(encoding="utf-8")).get(manifold, {})
-    if init == "tree":
+    all the winner of the data's sweep. The mammals' sweep starts from random points: a run from a
+    tree keeps its own learning rate."""
+    sections = tomllib.loads(RECIPE.read_text(encoding="utf-8"))
+    own = dict(sections.get(data, {}))
+    like = own.pop("like", None)
+    found = sections["all"] | sections.get(init, {}) | sections.get(like, {}) | own
+    won = dict(read_winners().get(f"sweep-{like}" if like else "sweep", {}).get(manifold, {}))
+    if init == "tree" and not like:
         won.pop("lr", None)
     return found | won
 
 
-def write_winners(results: Sequence[Mapping[str, Any]]) -> None:
-    """winners.toml: of every manifold what was tried in the trial with the best MAP."""
-    sweep = read_table("sweep")
-    text = (
-        "# Written by reconstruct.py --table sweep: the trial of each manifold with the best MAP.\n"
-    )
+def read_winners() -> dict[str, dict[str, dict[str, Any]]]:
+    """winners.toml: by sweep and manifold."""
+    return tomllib.loads(WINNERS.read_text(encoding="utf-8")) if WINNERS.exists() else {}
+
+
+def write_winners(name: str, results: Sequence[Mapping[str, Any]]) -> None:
+    """Put the winners of a sweep into winners.toml: of every manifold what was tried in the trial
+    with the best MAP."""
+    sweep, winners = read_table(name), read_winners()
+    winners[name] = {}
     for manifold in sweep.manifolds:
         tried = [r for r in results if r["settings"]["manifold"] == manifold]
         if tried:
             best = max(tried, key=lambda r: r["map"] or 0)["settings"]
             keys = dict.fromkeys(key for trial in sweep.trials[manifold] for key in trial)
-            lines = [f"{key} = {json.dumps(best[key])}\n" for key in keys]
-            text += f"\n[{manifold}]\n" + "".join(lines)
+            winners[name][manifold] = {key: best[key] for key in keys}
+    text = "# The trials with the best MAP, by sweep: written by reconstruct.py --table sweep...\n"
+    for title, rows in sorted(winners.items()):
+        for manifold, values in rows.items():
+            lines = [f"{key} = {json.dumps(value)}\n" for key, value in values.items()]
+            text += f"\n[{title}.{manifold}]\n" + "".join(lines)
     write_text(WINNERS, text)
 
 

@@ -163,7 +163,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         output.result({"runs": results}, shown(results))
         if not own and options.out is None:
             if plan.trials:
-                write_winners(results)
+                write_winners(options.table, results)
             page.write(RESULTS)
     except GeomclipError as error:
         print(f"error: {error}", file=sys.stderr)
