@@ -33,7 +33,7 @@ class DryRunOptions:
 
     def check(self) -> None:
         """Raises RequestError for what no dry run can have, or what is no use without one."""
-        for name in ("micro_batch", "hardware", "price_per_hour"):
+        for name in ("micro_batch", "hardware", "utilisation", "price_per_hour"):
             if not self.dry_run and getattr(self, name) != getattr(DryRunOptions, name):
                 raise RequestError(f"--{name.replace('_', '-')} is for a dry run", "Add --dry-run.")
         if self.micro_batch < 0:

@@ -17,7 +17,7 @@ from geomclip.data.boxes import boxes_of
 from geomclip.data.config import DataConfig
 from geomclip.data.files import IMAGE_SUFFIXES, Item, captions_of, clean, labels_of
 from geomclip.data.record import BadRecord, Box, Record
-from geomclip.data.shard_files import is_remote, local_path, open_shard, why
+from geomclip.data.shard_files import CommandFailed, is_remote, local_path, open_shard, way_out, why
 from geomclip.errors import RequestError
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
@@ -103,7 +103,8 @@ def count_samples(shard: str, config: DataConfig) -> tuple[int, str]:
     """The number of samples in a tar by its headers alone, and what ended the count early.
 
     A sample that is cut off counts: it has its place in the order, and is found bad there. Raises
-    RequestError where the shard may not, or can't, be opened at all.
+    RequestError where the shard may not, or can't, be opened at all, or doesn't come to its end
+    because what reads the address failed.
     """
     count, last = 0, None
     try:
@@ -114,6 +115,9 @@ def count_samples(shard: str, config: DataConfig) -> tuple[int, str]:
     except READ_ERRORS as error:
         if isinstance(error, RequestError):
             raise
+        if isinstance(error, CommandFailed):  # of the connection, not of the shard
+            what = f"{shard} can't be counted: {why(error)} (after {count} samples)"
+            raise RequestError(what, way_out(shard)) from error
         return count, why(error)
     return count, ""
 

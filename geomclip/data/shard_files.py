@@ -6,7 +6,8 @@ command, and only where the command line allowed it.
 
 import glob
 import re
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -18,6 +19,19 @@ from geomclip.errors import RequestError
 
 # A typing slip in a brace pattern names more shards than anybody has.
 MAX_SHARDS = 100_000
+
+# What reads an address of a scheme; hf:// asks huggingface_hub for the address first.
+COMMANDS = {
+    "s3": "aws s3 cp {} -",
+    "gs": "gsutil cat {}",
+    "ais": "ais get {} -",
+    **dict.fromkeys(("http", "https", "sftp", "ftps", "scp"), "curl -fL {}"),
+    **dict.fromkeys(("hf", "htgs"), "curl"),
+}
+
+
+class CommandFailed(OSError):
+    """The command that reads an address or a pipe failed; the message says how."""
 
 
 def is_remote(shard: str) -> bool:
@@ -68,8 +82,10 @@ def open_shard(shard: str, config: DataConfig) -> Iterator[Any]:
     """A binary stream of the shard; only that of a file can seek.
 
     Raises:
-        RequestError: a pipe that is not allowed, an address that nothing opens.
-        OSError: the file or the command failed; a command's failure shows when it has been read.
+        RequestError: a pipe that is not allowed, an address that nothing opens, or whose command
+            is not installed.
+        CommandFailed: an address or a pipe; it shows when the stream has been read.
+        OSError: the file can't be opened or read.
     """
     if not is_remote(shard):
         with local_path(shard).open("rb") as file:
@@ -80,7 +96,15 @@ def open_shard(shard: str, config: DataConfig) -> Iterator[Any]:
     from webdataset.gopen import Pipe, gopen, gopen_schemes
 
     utils.enforce_security = True
-    scheme = shard.split(":", 1)[0].lower()
+    scheme, rest = shard.split(":", 1)
+    scheme = scheme.lower()
+    shard = f"{scheme}:{rest}"
+    tool = COMMANDS.get(scheme, "").split(" ")[0]
+    if tool and shutil.which(tool) is None:
+        raise RequestError(
+            f"{shard}: {scheme}:// is read by the command {tool}, which is not installed",
+            f"Install {tool}, or copy the shards to a disk here.",
+        )
     # 141: the reader closed before the command was done, which is no failure.
     if scheme == "pipe":
         if not config.allow_pipe:
@@ -88,6 +112,8 @@ def open_shard(shard: str, config: DataConfig) -> Iterator[Any]:
                 f'"{shard}" would run a shell command', "Add --data.allow-pipe if you trust it."
             )
         stream = Pipe(shard[5:], mode="rb", shell=True, ignore_status=[141])
+    elif scheme == "hf":
+        stream = _open_hub(shard, gopen)
     elif scheme in gopen_schemes:
         stream = gopen(shard)
     elif scheme == "s3":
@@ -96,14 +122,38 @@ def open_shard(shard: str, config: DataConfig) -> Iterator[Any]:
     else:
         known = ", ".join(sorted({*gopen_schemes, "s3", "file"} - {"__default__", "pipe"}))
         raise RequestError(f"{shard}: nothing opens {scheme}://", f"Known: {known}; or a path.")
-    with stream:
-        yield stream
+    try:
+        with stream:
+            yield stream
+    except OSError as error:
+        code = re.search(r"exit (-?\d+) \(read\)", str(error))
+        if code is None:
+            raise
+        raise CommandFailed(f"its command failed with exit code {code[1]}") from error
+
+
+def _open_hub(shard: str, gopen: Callable[[str], Any]) -> Any:
+    try:
+        return gopen(shard)
+    except ImportError:
+        raise RequestError(
+            f"{shard}: hf:// needs huggingface_hub", "pip install huggingface_hub"
+        ) from None
+    except Exception as error:  # of the hub, of its http library, of the network
+        first = (str(error).strip() or "no reason given").splitlines()[0]
+        raise CommandFailed(f"the hub can't be asked: {first}") from error
+
+
+def way_out(shard: str) -> str:
+    """What to look at where a remote shard can't be read."""
+    scheme, rest = shard.split(":", 1)
+    command = COMMANDS.get(scheme.lower(), "").format(f"{scheme.lower()}:{rest}")
+    command = rest if scheme == "pipe" else command
+    asked = "Look at the address, the credentials and the network"
+    return f"{asked}; does this run: {command}" if " " in command else f"{asked}."
 
 
 def why(error: Exception) -> str:
     """An error's own words: webdataset appends streams and addresses to them."""
     text = str(error.args[0] if error.args else error).split(" @ ")[0]
-    if isinstance(error, OSError) and error.strerror:
-        text = error.strerror
-    code = re.search(r"exit (\d+) \(read\)", text)
-    return f"its command failed with exit code {code[1]}" if code else text
+    return error.strerror if isinstance(error, OSError) and error.strerror else text

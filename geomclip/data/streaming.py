@@ -17,7 +17,7 @@ from geomclip.data.order import LaneOrder
 from geomclip.data.read_parquet import ParquetShards
 from geomclip.data.read_tar import count_samples
 from geomclip.data.record import BadRecord, Corpus, Record, decode_image
-from geomclip.data.shard_files import is_remote, local_path, open_shard
+from geomclip.data.shard_files import is_remote, local_path, open_shard, way_out, why
 from geomclip.data.shards import RecordShards, ShardSource, TarShards
 from geomclip.errors import RequestError
 
@@ -198,8 +198,9 @@ def _read_sizes(shards: list[str], config: DataConfig) -> dict[str, int] | None:
         if isinstance(error, RequestError):
             raise
         raise RequestError(
-            f"{where} can't be read: {error}",
-            "Make one: geomclip data sizes PATH > sizes.json; then give --data.sizes sizes.json.",
+            f"{where} can't be read: {why(error)}",
+            "Make one: geomclip data sizes PATH > sizes.json; then give --data.sizes sizes.json."
+            + (f" If there is one: {way_out(where)}" if is_remote(where) else ""),
         ) from error
     if not isinstance(values, dict) or not all(type(n) is int and n >= 0 for n in values.values()):
         raise RequestError(f"{where} is no table of sizes", 'It is json: {"00000.tar": 9984, ...}.')

@@ -184,6 +184,8 @@ def test_options_of_a_dry_run_ask_for_one(settings, capsys):
     argv = ["train", "--config", str(settings)]
     assert main([*argv, "--hardware", "h100"]) == 2
     assert "--hardware is for a dry run\n  Add --dry-run." in capsys.readouterr().err
+    assert main([*argv, "--utilisation", "0.5"]) == 2
+    assert "--utilisation is for a dry run" in capsys.readouterr().err
     assert main([*argv, "--dry-run", "--price-per-hour", "2"]) == 2
     assert "--price-per-hour has no --hardware" in capsys.readouterr().err
     assert main([*argv, "--dry-run", "--hardware", "abacus"]) == 2
