@@ -12,8 +12,10 @@ from sphinx.application import Sphinx
 
 
 def escaped(line: str) -> str:
-    """Without what reStructuredText takes for markup."""
-    return re.sub(r"(?<=\w)_(?!\w)", r"\\_", line.replace("|", "\\|").replace("*", "\\*"))
+    """Without what reStructuredText takes for markup, or for an address: R@10, a bare `file://`."""
+    for mark in "|*@":
+        line = line.replace(mark, f"\\{mark}")
+    return re.sub(r"(?<=\w)_(?!\w)", r"\\_", re.sub(r"://(?!\w)", r":\\//", line))
 
 
 def translated(lines: list[str]) -> list[str]:
