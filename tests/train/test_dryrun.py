@@ -22,6 +22,7 @@ from geomclip.train.dryrun import DryRun, dry_run, least_accumulate
 from geomclip.train.hardware import ACCELERATORS, Hardware, parse_hardware
 from geomclip.train.peak import Taken, Trace, by_operation, memory_trace, peak, peak_by_pairs
 from geomclip.train.synthetic import synthetic_splits, synthetic_tokenizer
+from manifolds.kernels import library
 
 VIT = {
     "embed_dim": 24,
@@ -99,11 +100,15 @@ def test_memory_of_two_small_steps_tells_that_of_a_large_one() -> None:
     """To the byte, though at first weights' gradients make the peak and later activations do."""
     config = vit(batch_size=96)
     large = dry_run(config, pairs=96)
+    assert large.memory_bytes == large.measured.peak_bytes
+    # Without kernels torch holds 96 x 96 matrices in float64, a part of which is there at the peak.
+    squares = 0 if library.load() else 8 * 96 * 96
     for pairs in (1, 2, 3, 4):
         small = dry_run(config, pairs=pairs)
         assert small.measured.pairs == pairs
         assert small.measured.peak_bytes < large.measured.peak_bytes / 4
-        assert small.memory_bytes == large.memory_bytes == large.measured.peak_bytes
+        assert small.memory_bytes is not None
+        assert 0 <= large.memory_bytes - small.memory_bytes <= squares
 
 
 def test_a_trace_counts_what_is_held_at_a_time() -> None:
