@@ -15,7 +15,7 @@ def escaped(line: str) -> str:
     """Without what reStructuredText takes for markup, or for an address: R@10, a bare `file://`."""
     for mark in "|*@":
         line = line.replace(mark, f"\\{mark}")
-    return re.sub(r"(?<=\w)_(?!\w)", r"\\_", re.sub(r"://(?!\w)", r":\\//", line))
+    return re.sub(r"(?<=\w)_(?!\w)", r"\\_", re.sub(r"(?=://(?!\w))", r"\\", line))
 
 
 def translated(lines: list[str]) -> list[str]:
