@@ -39,6 +39,20 @@ def test_no_hits_are_no_certainty():
     assert not ahead_on_these_items(some, none)
 
 
+@pytest.mark.parametrize("n", [5, 7, 12, 40])
+def test_hits_of_few_items_are_ahead_only_where_an_exact_test_agrees(n):
+    """The fewest hits that count as ahead of b, against Fisher's exact test, which is stricter."""
+    from scipy.stats import fisher_exact
+
+    found = []
+    for b in range(n):
+        low = estimate([b / n], n)
+        ahead = (a for a in range(b, n + 1) if ahead_on_these_items(estimate([a / n], n), low))
+        if (a := next(ahead, None)) is not None:
+            found.append(fisher_exact([[a, n - a], [b, n - b]]).pvalue)
+    assert found and max(found) < 0.1
+
+
 @pytest.mark.parametrize(("share", "items"), [(-0.1, 5), (1.1, 5), (0.5, 0), (math.nan, 5)])
 def test_binomial_error_refuses(share, items):
     with pytest.raises(ValueError, match="binomial_error"):

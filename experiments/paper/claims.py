@@ -16,6 +16,8 @@ DISTANCE_LOGITS = (
     "elliptic", "euclidean", "euclidean-squared", "hyperbolic", "hyperbolic-squared",
 )  # fmt: skip
 
+NOTHING = "Not judged: none of these cells is finished, or their data have no labels to ask about."
+
 Pair = tuple[Row | None, Row | None]
 
 
@@ -44,14 +46,14 @@ def once(study: Study, pairs: Sequence[tuple[Row, Row]]) -> str:
 
 
 def numbers(study: Study, a: Row, b: Row, metrics: Sequence[str]) -> str:
-    """`EuCLIP − CLIP: zero-shot group −0.3 ± 2.5 points, ...`."""
+    """`EuCLIP − CLIP: zero-shot group −0.3 ± 2.5 points, ...`; "" where nothing is measured."""
     parts = []
     for metric in metrics:
         found = difference(study.estimate(a, metric), study.estimate(b, metric), metric)
         if found != "-":
             unit = " points" if style.unit(metric) == "%" else ""
             parts.append(f"{title(metric).removesuffix(', %')} {found}{unit}")
-    return f"{a.label} − {b.label}: {', '.join(parts)}"
+    return f"{a.label} − {b.label}: {', '.join(parts)}" if parts else ""
 
 
 def verdict(study: Study, pairs: Sequence[Pair], metrics: Sequence[str]) -> tuple[str, list[str]]:
@@ -59,7 +61,9 @@ def verdict(study: Study, pairs: Sequence[Pair], metrics: Sequence[str]) -> tupl
     whole = [(a, b) for a, b in pairs if a and b]
     found = [judge(study, a, b, m) for a, b in whole for m in metrics]
     known = [v for v in found if v is not None]
-    said = [numbers(study, a, b, metrics) for a, b in whole]
+    said = [text for a, b in whole if (text := numbers(study, a, b, metrics))]
+    if not said:
+        return NOTHING, said
     if not known:
         return "Not judged: chance is not known from one seed.", said
     above, below = known.count(1), known.count(-1)
@@ -82,7 +86,7 @@ def changes(study: Study, pairs: Sequence[tuple[Row, Row]], metrics: Sequence[st
     found = [(a, b, m, judge(study, a, b, m)) for a, b in pairs for m in metrics]
     known = [(a, b, m, v) for a, b, m, v in found if v is not None]
     if not known:
-        return "not judged"
+        return "not judged."
     up, down = (
         [numbers(study, a, b, [m]) for a, b, m, v in known if v == sign] for sign in (1, -1)
     )
