@@ -123,14 +123,19 @@ def cost(results: Sequence[Result]) -> str:
     steps = sorted({r["steps"] for r in results})
     seeds = len({r["settings"]["seed"] for r in results})
     threads = sorted({r["environment"]["threads"] for r in results})
-    counts = f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,}"
     return (
-        f"{len(results)} runs, {seeds} seed{'s' * (seeds > 1)}, {counts} steps; training took "
-        f"{min(seconds):.0f} to {max(seconds):.0f} CPU seconds a run ({sum(seconds) / 60:.0f} "
-        f"minutes together), on {' or '.join(map(str, threads))} thread"
-        f"{'s' * (threads[-1] > 1)}. With its evaluation a run took {min(wall):.0f} to "
-        f"{max(wall):.0f} seconds by the clock."
+        f"{len(results)} run{'s' * (len(results) > 1)}, {seeds} seed{'s' * (seeds > 1)}, "
+        f"{_range(steps)} steps; training took {_range(seconds)} CPU seconds a run "
+        f"({sum(seconds) / 60:.0f} minutes together), on {' or '.join(map(str, threads))} thread"
+        f"{'s' * (threads[-1] > 1)}. With its evaluation a run took {_range(wall)} seconds by the "
+        "clock."
     )
+
+
+def _range(values: Sequence[float]) -> str:
+    """`268 to 1,272`, or one number where both are the same."""
+    ends = dict.fromkeys(f"{end:,.0f}" for end in (min(values), max(values)))
+    return " to ".join(ends)
 
 
 def sweep(results: Sequence[Result]) -> str:
