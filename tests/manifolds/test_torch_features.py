@@ -16,6 +16,7 @@ import ddp
 import geoopt
 import pytest
 import torch
+from compilers import needs_compiler
 from spaces import SPACES, graphs, make, pairwise, rowwise
 from torch import nn
 from torch.testing import assert_close
@@ -82,6 +83,7 @@ def test_operations_on_rows_compile_into_one_graph(backend, dtype, operations, l
         assert all(d <= limit for d in differences.values()), (name, differences)
 
 
+@needs_compiler
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SPACES)
 def test_inductor_compiles_operations_on_rows(name):

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from batch_gradients import PRODUCT, batch, build, cases, compute, root, settings
+from compilers import needs_compiler
 from launching import finish, launch
 from torch import Tensor, nn
 
@@ -113,6 +114,7 @@ def test_checkpointing_needs_blocks() -> None:
         Gradients(model, settings("clip", grad_checkpointing=True), World())
 
 
+@needs_compiler
 @pytest.mark.slow  # compiles for a minute
 def test_compiled_towers_compute_the_same(
     tmp_path: Path, alone: dict[tuple[str, str], dict[str, Tensor]]
