@@ -168,7 +168,10 @@ def _settle(
         else:
             check_folders(with_steps(runs, 1), out, resume=False)
             timing = _time(runs, out, jobs, tell)
-            runs = with_steps(runs, timing.steps_within(60 * minutes, len(runs)))
+            steps = timing.steps_within(60 * minutes, len(runs))
+            runs = with_steps(runs, steps)
+            if (least := timing.seconds(len(runs), steps) / 60) > minutes:
+                tell({"message": too_short(minutes, least, len(runs), steps)})
     check_folders(runs, out, resume=resume)
     write_file(path, json.dumps({"request": request, "steps": runs[0].config.steps}, indent=1))
     left = [run for run in runs if run_folder.finished(out / run.name) is None]
@@ -180,6 +183,14 @@ def _settle(
     finished = [name for name in names if name not in {run.name for run in left}]
     tell({"expected_seconds": expected, "runs": names, "finished": finished})
     return runs
+
+
+def too_short(minutes: float, least: float, runs: int, steps: int) -> str:
+    """What is said of a time in which the least number of steps can't be done."""
+    return (
+        f"{minutes:g} minutes are too short for {runs} runs: starting and evaluating them, with "
+        f"{steps} steps each, takes about {least:.1f}."
+    )
 
 
 def _keep_overrides(overrides: Mapping[str, Any], out: Path) -> Path | None:

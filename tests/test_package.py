@@ -119,8 +119,7 @@ def test_a_fresh_environment_has_all_it_needs(wheel, tmp_path):
     assert info["geomclip"] == PROJECT["version"]
 
     out = tmp_path / "out"
-    # So few steps that it's quick; in --minutes 0.2 nobody can load, train and evaluate three.
-    run(command, "compare", "--steps", "12", "--out", out, cwd=tmp_path)
+    run(command, "compare", "--minutes", "0.2", "--out", out, cwd=tmp_path)  # a few steps each
     results = json.loads((out / "results.json").read_text("utf-8"))
     assert (out / "report.html").stat().st_size > 1_000_000 and results
     rows = (out / "results.csv").read_text("utf-8").splitlines()

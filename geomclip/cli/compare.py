@@ -46,7 +46,7 @@ class CompareOptions:
     steps: int | None = None
     """Optimizer steps of a run; the recipe's when neither this nor --minutes is given."""
     minutes: float | None = None
-    """Minutes for the whole comparison, in place of --steps."""
+    """Minutes for the whole comparison, in place of --steps; ten steps of a run are the least."""
     data: DataConfig = field(default_factory=DataConfig)
     out: Path = Path("runs/compare")
     """Folder of the report and the runs."""

@@ -10,9 +10,8 @@ from pathlib import Path
 
 from geomclip.comparison.children import REQUESTS, Record, run_children
 from geomclip.comparison.plan import PlannedRun
-from geomclip.errors import RequestError
 
-# Steps of a trial run, and how many of them are warming up.
+# Steps of a trial run, and the least of any; how many of them are warming up.
 STEPS = 10
 WARM = 3
 
@@ -52,21 +51,12 @@ class Timing:
         return FIXED_SECONDS + runs * EVALUATION_STEPS * self.step / share
 
     def steps_within(self, seconds: float, runs: int) -> int:
-        """The number of steps of each run with which the comparison ends in that time.
-
-        Raises RequestError when not even one step fits.
+        """The number of steps of each run with which the comparison ends in that time; `STEPS`
+        where not even these fit.
         """
         rounds = max(1.0, runs / self.jobs)
         left = (seconds - self.evaluation(runs)) / rounds - self.start - self.end
-        steps = math.floor(left / self.step)
-        if steps < 1:
-            least = (self.seconds(runs, 1)) / 60
-            raise RequestError(
-                f"{seconds / 60:.1f} minutes are too short for {runs} runs: starting and "
-                f"evaluating them alone takes {least:.1f}",
-                f"Give --minutes {math.ceil(least) + 1} or more, or fewer geometries.",
-            )
-        return steps
+        return max(STEPS, math.floor(left / self.step))
 
 
 def calibrate(runs: Sequence[PlannedRun], out: Path, jobs: int) -> Timing:
