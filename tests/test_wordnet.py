@@ -81,6 +81,7 @@ def test_the_nearest_wrong_nodes_are_those_of_all_distances():
     h = tree()
     ancestors = graph.Ancestors(h)
     asked = ancestors.count.nonzero()[:, 0]
+    torch.manual_seed(0)
     for name in training.MANIFOLDS:
         manifold = training.space(training.Settings(name, 3)).manifold
         points = manifold.random_normal(60, 3 + (name in ("sphere", "product")), std=2.0)
@@ -102,9 +103,10 @@ def test_the_nearest_wrong_nodes_are_those_of_all_distances():
 
 @pytest.mark.parametrize("name", training.MANIFOLDS)
 def test_the_nearest_of_many_points_are_found_by_groups(name):
-    manifold = training.space(training.Settings(name, 3)).manifold
-    coordinates = 3 + (name in ("sphere", "product"))
-    points = manifold.random_normal(2 * near.WIDTH + 77, coordinates, std=1.0)
+    torch.manual_seed(0)
+    manifold = training.space(training.Settings(name, 3)).double().manifold
+    shape = 2 * near.WIDTH + 77, 3 + (name in ("sphere", "product"))
+    points = manifold.random_normal(*shape, std=1.0, dtype=torch.float64)
     nodes = torch.arange(0, len(points), 37)
     order = near.Order(manifold, points)
     found, far = order.nearest(nodes, 9)
