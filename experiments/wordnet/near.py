@@ -60,6 +60,8 @@ class Order:
 
     Products of rows, in float64 since they cancel: at the optimizer's radius cap, 12, that of the
     hyperboloid is good to 1e-5 of cosh 0 = 1. A manifold without such is asked for its distance.
+    `manifolds.topk` ranks again and proves every row, which costs several times as much and which
+    rivals of a few epochs do not need.
     """
 
     def __init__(self, manifold: Manifold, points: Float[Tensor, "n d"]) -> None:
