@@ -11,6 +11,9 @@ from shards import drawn, numbered, numbers, parquet, read, settings, shards, st
 from geomclip.data.stream import Share
 from geomclip.errors import RequestError
 
+# Two workers on one core are slow, and torch warns of it; here they are what is tested.
+pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
+
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> str:

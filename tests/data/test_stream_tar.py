@@ -15,6 +15,9 @@ from geomclip.data.config import DataConfig
 from geomclip.data.stream import Share, open_stream
 from geomclip.errors import GeomclipError, RequestError
 
+# Two workers on one core are slow, and torch warns of it; here they are what is tested.
+pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
+
 COUNTS = [17, 5, 30, 1, 27]  # 80 records: 5 batches of 16 an epoch
 
 
