@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from geomclip.data.ahead import Ahead
 from geomclip.data.captions import CaptionMix
 from geomclip.data.prompts import TEMPLATES
 from geomclip.data.stream import ALL, Batch, Share
@@ -72,19 +73,21 @@ class Batches:
         self.per_epoch = len(self.items) // config.batch_size
         self.flippable = mirror_safe(corpus.texts, corpus.paths)
         self._epoch: tuple[int, np.ndarray] | None = None
+        self._ahead = Ahead(self.at)
 
     def _order(self, epoch: int) -> np.ndarray:
         """Rows of the corpus in the order of an epoch: one of each item."""
-        if self._epoch is None or self._epoch[0] != epoch:
+        found = self._epoch
+        if found is None or found[0] != epoch:
             rng = np.random.default_rng((self.config.seed, 0, epoch))
             pick = rng.random(len(self.items))
             rows = np.array([r[int(p * len(r))] for r, p in zip(self.items, pick, strict=True)])
-            self._epoch = epoch, rows[rng.permutation(len(rows))]
-        return self._epoch[1]
+            self._epoch = found = epoch, rows[rng.permutation(len(rows))]
+        return found[1]
 
     def next(self) -> Batch:
-        """This process's rows of the next batch."""
-        batch = self.at(self.position)
+        """This process's rows of the next batch; a thread begins to make the one after it."""
+        batch = self._ahead(self.position)
         self.position += 1
         return batch
 
@@ -126,4 +129,5 @@ class Batches:
         return {}
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """End the thread."""
+        self._ahead.close()

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from geomclip.data.stream import open_stream
+from geomclip.data.splits import Splits
+from geomclip.data.stream import Batch, open_stream
 from geomclip.data.tokenizer import Tokenizer
 from geomclip.errors import RequestError
 from geomclip.model import ContrastiveModel, build_model
@@ -339,17 +340,22 @@ class _Bench:
             step_bytes=peak(self.traces[pairs]),
         )
 
+    def _batch(self, config: TrainConfig, splits: Splits) -> Batch:
+        """The first batch; none is made after it, beside what is measured."""
+        with contextlib.closing(open_stream(config, splits, self.tokenizer)) as stream:
+            return stream.next()
+
     def _inputs(self, pairs: int) -> dict[str, Tensor]:
         """A batch of records by modality, on the device."""
         config = replace(self.config, batch_size=pairs)
-        batch = open_stream(config, synthetic_splits(config, pairs), self.tokenizer).next()
+        batch = self._batch(config, synthetic_splits(config, pairs))
         return {name: x.to(self.world.device) for name, x in batch.inputs.items()}
 
     def _step(self, pairs: int, took: list[float]) -> Callable[[], None]:
         """A step, which adds to `took` the seconds of its gradients and those of its update."""
         config = replace(self.config, batch_size=pairs)
         splits = synthetic_splits(config, pairs)
-        batch = open_stream(config, splits, self.tokenizer).next()
+        batch = self._batch(config, splits)
         known = NOTHING
         if needs := Criterion.needed(config):
             length, levels = config.model.text.context_length, len(config.loss.levels)

@@ -202,6 +202,9 @@ def test_a_batch_is_a_function_of_seed_and_step(corpus, tokenizer):
         assert torch.equal(walked[step].inputs["image"], again.inputs["image"])
         assert torch.equal(walked[step].inputs["text"], again.inputs["text"])
         assert torch.equal(walked[step].index, again.index)
+    for batch in walked:
+        assert torch.equal(fresh.next().inputs["image"], batch.inputs["image"])
+    fresh.close()
     other = Batches(corpus, config(seed=1), tokenizer).at(0)
     assert not torch.equal(walked[0].index, other.index)
 
