@@ -252,6 +252,19 @@ def test_the_data_of_a_recipe_stand_over_its_first_points(monkeypatch, tmp_path)
     assert plan.recipe("mammals", "lorentz", "random")["lr"] == 9.0
 
 
+def test_a_table_crosses_its_further_parts_too():
+    also = [{"dims": [2], "seeds": [0]}, {"inits": ["random"], "seeds": [3]}]
+    whole = plan.Table(["mammals"], ["lorentz", "euclidean"], [5], ["tree"], also=also)
+    names = [run.name for run in plan.planned(whole, plan.digests(whole))]
+    first = [f"mammals-{m}-d5-tree-s{s}" for s in (0, 1, 2) for m in ("lorentz", "euclidean")]
+    assert names[:6] == first
+    assert names[6:] == [
+        f"mammals-{m}-{rest}" for rest in ("d2-tree-s0", "d5-s3") for m in ("lorentz", "euclidean")
+    ]
+    with pytest.raises(RequestError, match="also: unknown dim"):
+        plan.Table([], [], [], also=[{"dim": 2}])
+
+
 @pytest.mark.parametrize("name", page.SWEEPS)
 def test_sweeps_try_as_much_for_every_manifold(name):
     sweep = plan.read_table(name)
@@ -261,7 +274,7 @@ def test_sweeps_try_as_much_for_every_manifold(name):
         plan.Table([], [], [], trials={"lorentz": [{}], "sphere": []})
     # The seed that settings are chosen by is in no table.
     tables = [plan.read_table(p.stem) for p in plan.TABLES.glob("*.toml")]
-    tables = [table for table in tables if not table.trials]
+    tables = [part for table in tables if not table.trials for part in table.parts]
     assert tables and not any(set(table.seeds) & set(sweep.seeds) for table in tables)
     # Every table has a tuned Euclidean row.
     assert all("euclidean" in table.manifolds for table in [*tables, sweep])
@@ -282,5 +295,5 @@ def test_tables_show_spread_nan_and_what_was_published():
     assert lines[2] == "| Lorentz | 2.00 ± 0.00 / 0.850 ± 0.071 |"
     assert lines[3] == "| Lorentz, geoopt's RiemannianAdam | NaN (1 of 1) |"
     assert lines[4].startswith("| published, Poincaré") and lines[4].endswith("| 1.26 / 0.927 |")
-    assert page.cost(found).startswith("3 runs, 2 seeds, 10 steps; training took 3 CPU")
+    assert page.cost(found).startswith("3 runs, 1 to 2 seeds, 10 steps; training took 3 CPU")
     assert page.cost(found).endswith("a run took 4 seconds by the clock.")

@@ -1,5 +1,6 @@
 """The tables of docs/wordnet.md on reconstruction, from the results; nothing is typed."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -121,10 +122,11 @@ def cost(results: Sequence[Result]) -> str:
     seconds = [r["train_cpu_seconds"] for r in results]
     wall = [r["wall_seconds"] for r in results]
     steps = sorted({r["steps"] for r in results})
-    seeds = len({r["settings"]["seed"] for r in results})
+    cells = Counter((_row(r), r["settings"]["dim"]) for r in results)
+    seeds = _range([*cells.values()])
     threads = sorted({r["environment"]["threads"] for r in results})
     return (
-        f"{len(results)} run{'s' * (len(results) > 1)}, {seeds} seed{'s' * (seeds > 1)}, "
+        f"{len(results)} run{'s' * (len(results) > 1)}, {seeds} seed{'s' * (seeds != '1')}, "
         f"{_range(steps)} steps; training took {_range(seconds)} CPU seconds a run "
         f"({sum(seconds) / 60:.0f} minutes together), on {' or '.join(map(str, threads))} thread"
         f"{'s' * (threads[-1] > 1)}. With its evaluation a run took {_range(wall)} seconds by the "

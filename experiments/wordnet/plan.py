@@ -1,7 +1,8 @@
 """What is run: recipes by manifold, and tables of runs, from TOML files.
 
 recipe.toml has the settings of all runs, winners.toml the best trial of each manifold in a sweep;
-tables/NAME.toml crosses data, manifolds, dimensions, first points, optimizers and seeds.
+tables/NAME.toml crosses data, manifolds, dimensions, first points, optimizers and seeds, and
+[[also]] in it crosses more.
 """
 
 import dataclasses
@@ -37,6 +38,7 @@ class Table:
         manifolds, dims, inits, optimizers, seeds: what is crossed with each of them.
         settings: of all its runs, over the recipe.
         trials: settings to try instead, by manifold: a sweep. As many for each manifold.
+        also: further crossings, each with what it has other than the table.
     """
 
     data: list[str]
@@ -47,6 +49,7 @@ class Table:
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
     settings: dict[str, Any] = field(default_factory=dict)
     trials: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    also: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for name, given, known in (
@@ -62,6 +65,13 @@ class Table:
             raise RequestError(
                 f"sweep: not as many trials for each manifold: {counts}", "Give the same number."
             )
+        for part in self.also:
+            _check_keys("also", part)
+
+    @property
+    def parts(self) -> list["Table"]:
+        """The table without its further crossings, and each of these."""
+        return [dataclasses.replace(self, **{"also": [], **part}) for part in ({}, *self.also)]
 
 
 def read_table(name: str) -> Table:
@@ -73,13 +83,17 @@ def read_table(name: str) -> Table:
             f'there is no table "{name}"', f"Known are {known}; or give a TOML file."
         )
     values = tomllib.loads(path.read_text(encoding="utf-8"))
-    known_keys = {f.name for f in dataclasses.fields(Table)}
-    if wrong := values.keys() - known_keys:
-        raise RequestError(
-            f"{path}: unknown {', '.join(sorted(wrong))}",
-            f"A table has {', '.join(sorted(known_keys))}.",
-        )
+    _check_keys(str(path), values)
     return Table(**values)
+
+
+def _check_keys(where: str, values: Mapping[str, Any]) -> None:
+    known = {f.name for f in dataclasses.fields(Table)}
+    if wrong := values.keys() - known:
+        raise RequestError(
+            f"{where}: unknown {', '.join(sorted(wrong))}",
+            f"A table has {', '.join(sorted(known))}.",
+        )
 
 
 def recipe(data: str, manifold: str, init: str) -> dict[str, Any]:
@@ -121,39 +135,34 @@ def write_winners(name: str, results: Sequence[Mapping[str, Any]]) -> None:
 
 
 def planned(table: Table, digests: Mapping[str, str]) -> Iterator[Run]:
-    """The runs of a table, all of a seed before the next seed.
+    """The runs of a table, part by part, all of a seed before the next seed.
 
     Args:
         digests: of the data, by source.
     """
-    for seed, data, init, optimizer, manifold, dim in product(
-        table.seeds, table.data, table.inits, table.optimizers, table.manifolds, table.dims
-    ):
-        for trial in table.trials.get(manifold, [{}] if not table.trials else []):
-            # A trial stands on the recipe alone: what won before has no part in it.
-            base = recipe(data, manifold if not trial else "", init)
-            given = base | table.settings | trial
-            known = {f.name for f in dataclasses.fields(Settings)}
-            if wrong := given.keys() - known:
-                raise RequestError(
-                    f"unknown settings: {', '.join(sorted(wrong))}",
-                    f"Known are {', '.join(sorted(known))}.",
+    for part in table.parts:
+        for seed, data, init, optimizer, manifold, dim in product(
+            part.seeds, part.data, part.inits, part.optimizers, part.manifolds, part.dims
+        ):
+            crossed = {"manifold": manifold, "dim": dim, "seed": seed}
+            crossed |= {"optimizer": optimizer, "init": init}
+            for trial in part.trials.get(manifold, [{}] if not part.trials else []):
+                # A trial stands on the recipe alone: what won before has no part in it.
+                base = recipe(data, manifold if not trial else "", init)
+                given = base | part.settings | trial
+                known = {f.name for f in dataclasses.fields(Settings)}
+                if wrong := given.keys() - known:
+                    raise RequestError(
+                        f"unknown settings: {', '.join(sorted(wrong))}",
+                        f"Known are {', '.join(sorted(known))}.",
+                    )
+                settings = Settings(**{**given, **crossed})
+                title = Path(data).stem if data.endswith((".csv", ".tsv")) else data
+                yield Run(
+                    f"{title}-{manifold}-d{dim}"
+                    f"{'-tree' * (init == 'tree')}{'-geoopt' * (optimizer == 'geoopt')}-s{seed}",
+                    {"data": data, "digest": digests[data], **decisive(settings)},
                 )
-            settings = Settings(
-                **{
-                    **given,
-                    "manifold": manifold,
-                    "dim": dim,
-                    "seed": seed,
-                    "optimizer": optimizer,
-                    "init": init,
-                }
-            )
-            yield Run(
-                f"{Path(data).stem if data.endswith(('.csv', '.tsv')) else data}-{manifold}-d{dim}"
-                f"{'-tree' * (init == 'tree')}{'-geoopt' * (optimizer == 'geoopt')}-s{seed}",
-                {"data": data, "digest": digests[data], **decisive(settings)},
-            )
 
 
 def decisive(settings: Settings) -> dict[str, Any]:
@@ -179,4 +188,5 @@ def digest(hierarchy: Hierarchy) -> str:
 
 def digests(table: Table) -> dict[str, str]:
     """Of all its data. Raises as `graph.read`."""
-    return {data: digest(read(data)) for data in table.data}
+    found = dict.fromkeys(data for part in table.parts for data in part.data)
+    return {data: digest(read(data)) for data in found}
