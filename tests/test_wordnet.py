@@ -250,6 +250,10 @@ def test_the_data_of_a_recipe_stand_over_its_first_points(monkeypatch, tmp_path)
     assert plan.recipe("verbs", "lorentz", "tree") == found | {"lr": 7.0}
     assert plan.recipe("mammals", "lorentz", "tree") == mammals | {"scale": 8.0}
     assert plan.recipe("mammals", "lorentz", "random")["lr"] == 9.0
+    # The ball, where it was not swept, is the hyperboloid.
+    assert plan.recipe("verbs", "poincare", "tree") == found | {"lr": 7.0}
+    plan.WINNERS.write_text("[sweep.lorentz]\nlr = 9.0\n[sweep.poincare]\nlr = 6.0\n")
+    assert plan.recipe("mammals", "poincare", "random")["lr"] == 6.0
 
 
 def test_a_table_crosses_its_further_parts_too():

@@ -99,12 +99,15 @@ def _check_keys(where: str, values: Mapping[str, Any]) -> None:
 def recipe(data: str, manifold: str, init: str) -> dict[str, Any]:
     """Settings of recipe.toml: of all, over them the first points', over these the data's, and over
     all the winner of the data's sweep. The mammals' sweep starts from random points: a run from a
-    tree keeps its own learning rate."""
+    tree keeps its own learning rate. The ball is the hyperboloid in other coordinates: where it was
+    not swept itself it has the hyperboloid's winner."""
     sections = tomllib.loads(RECIPE.read_text(encoding="utf-8"))
     own = dict(sections.get(data, {}))
     like = own.pop("like", None)
     found = sections["all"] | sections.get(init, {}) | sections.get(like, {}) | own
-    won = dict(read_winners().get(f"sweep-{like}" if like else "sweep", {}).get(manifold, {}))
+    winners = read_winners().get(f"sweep-{like}" if like else "sweep", {})
+    same = "lorentz" if manifold == "poincare" else manifold
+    won = dict(winners.get(manifold) or winners.get(same, {}))
     if init == "tree" and not like:
         won.pop("lr", None)
     return found | won
