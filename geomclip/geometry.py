@@ -31,6 +31,7 @@ from geomclip.scalars import (
 from geomclip.spaces import build_space, check_dims
 from geomclip.spec import GEOMETRIES, PRODUCT, GeometrySpec
 from manifolds import Manifold
+from manifolds.arguments import check_tensor
 
 __all__ = ["ALIASES", "GEOMETRIES", "PRODUCT", "Geometry", "GeometrySpec", "build_geometry"]
 
@@ -336,6 +337,7 @@ class Geometry(nn.Module):
             )
 
     def _check_dim(self, x: Tensor, what: str) -> None:
+        check_tensor(self.name, what, x)
         if x.ndim == 0 or x.shape[-1] != self.dim:
             raise ValueError(
                 f"{self.name}: the last dimension of {what} must be {self.dim}, got shape "

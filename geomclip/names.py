@@ -25,7 +25,10 @@ CHOICES = (
 )
 """The way out of an error about a name."""
 
-_FACTOR = re.compile(r"(euclidean|sphere|lorentz|poincare|halfspace)([1-9]\d*)")
+FACTORS = ("euclidean", "sphere", "lorentz", "poincare", "halfspace")
+"""Keys of `manifolds.MANIFOLDS` that a product may be made of."""
+
+_FACTOR = re.compile(rf"({'|'.join(FACTORS)})([1-9]\d*)")
 
 
 def factors(name: str) -> list[tuple[str, int]]:

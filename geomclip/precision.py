@@ -5,7 +5,14 @@ from torch import Tensor
 
 
 def widen(x: Tensor, name: str) -> Tensor:
-    """`x` in float64 if it is float64, in float32 otherwise. Raises ValueError unless floating."""
+    """`x` in float64 if it is float64, in float32 otherwise.
+
+    Raises:
+        TypeError: no tensor.
+        ValueError: not floating.
+    """
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name} must be a tensor, got {x!r:.60} ({type(x).__name__})")
     if not x.is_floating_point():
         raise ValueError(f"{name} must be floating point, got {x.dtype}; convert it with .float()")
     return x if x.dtype == torch.float64 else x.float()

@@ -3,9 +3,10 @@
 from typing import Any
 
 from geomclip.errors import RequestError
-from geomclip.names import canonical, factors
+from geomclip.names import CHOICES, canonical, factors
 from geomclip.spec import GEOMETRIES, PRODUCT, GeometrySpec
 from manifolds import MANIFOLDS, Manifold, Product
+from manifolds.arguments import whole
 from manifolds.curvature import CurvedManifold
 
 
@@ -18,8 +19,12 @@ def build_space(
         c_min, c_max: bounds of c; c / 10 and 10 c where None.
 
     Raises:
+        TypeError: name is no text, or dim no whole number.
         ValueError: an unknown name, or as `build_product`.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"a geometry is called by its name, got {name!r}. {CHOICES}")
+    dim = whole(name, "dim", dim, dim)
     curvature = {
         "c": c,
         "learnable": learn_c,

@@ -7,6 +7,8 @@ float64 out; everything else (also under autocast, which leaves float64 alone) c
 
 import math
 import numbers
+import operator
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import torch
@@ -45,6 +47,7 @@ _NAMES: dict[str, str | tuple[str, ...]] = {
     "gyration": "xyz",
     "rotation": "uv",
     "rotate": ("x", "matrix"),
+    "topk": ("query", "database"),
 }
 """What an operation calls its tensors, for errors; x, y, v if it is not listed."""
 
@@ -83,14 +86,17 @@ def check(op: str, *tensors: Tensor, pairwise: bool = False) -> torch.dtype:
 
     Raises:
         TypeError: something else than a tensor.
-        ValueError: a dtype that is not floating, float64 mixed with something else, different
-            devices, different last dimensions, fewer than the manifold's smallest d, or leading
-            dimensions that do not broadcast; it names the operation, its arguments and their
-            shapes.
+        ValueError: a sparse tensor, a dtype that is not floating, float64 mixed with something
+            else, different devices, different last dimensions, fewer than the manifold's smallest
+            d, or leading dimensions that do not broadcast; it names the operation, its arguments
+            and their shapes.
     """
     for i, t in enumerate(tensors):
         if not isinstance(t, Tensor):
             check_tensor(op, _names(op)[i], t)
+    if any(t.layout != torch.strided for t in tensors):
+        kinds = _list(op, [t.layout for t in tensors])
+        raise ValueError(f"{op}: expects dense tensors, got {kinds}; convert with .to_dense()")
     need = 2 if pairwise else 1
     if any(t.ndim < need for t in tensors):
         rule = "x (..., n, d) and y (..., m, d)" if pairwise else "(..., d)"
@@ -125,18 +131,36 @@ def check(op: str, *tensors: Tensor, pairwise: bool = False) -> torch.dtype:
     return torch.float64 if doubles[0] else torch.float32
 
 
-def sized(op: str, size: tuple[int | tuple[int, ...], ...]) -> tuple[int, ...]:
+def sized(
+    op: str, size: tuple[int | Sequence[int], ...], dtype: torch.dtype | None = None
+) -> tuple[int, ...]:
     """The shape (..., d) of what "Manifold.name" makes; (3, 4) and ((3, 4),) mean the same.
 
     Raises:
-        ValueError: it is empty, or d below the manifold's smallest.
+        TypeError: something else than whole numbers.
+        ValueError: it is empty, d below the manifold's smallest, a negative number, or a dtype that
+            is not floating.
     """
-    first = size[0] if size else ()
-    flat = first if isinstance(first, tuple) else tuple(s for s in size if isinstance(s, int))
+    entries = size[0] if len(size) == 1 and isinstance(size[0], Sequence) else size
+    flat = tuple(s if isinstance(s, int) else whole(op, "size", s, size) for s in entries)
     least = smallest(op)
-    if not flat or flat[-1] < least:
-        raise ValueError(f"{op}: size must be (..., d) with d >= {least}, got {tuple(flat)}")
+    if not flat or flat[-1] < least or any(s < 0 for s in flat):
+        raise ValueError(f"{op}: size must be (..., d) with d >= {least}, got {flat}")
+    if dtype is not None and not dtype.is_floating_point:
+        raise ValueError(f"{op}: dtype must be floating point, got {dtype}")
     return flat
+
+
+def whole(op: str, name: str, value: object, given: object) -> int:
+    """A whole number, NumPy's own among them; TypeError for others, which shows all of `given`."""
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        kind = type(value).__name__
+        raise TypeError(
+            f"{op}: {name} must be {'a whole number' if value is given else 'whole numbers'}, got "
+            f"{name}={given!r} ({'' if value is given else f'{value!r} is '}{kind})"
+        ) from None
 
 
 def shapes_of(op: str, tensors: tuple[Tensor, ...]) -> str:
@@ -218,6 +242,18 @@ def check_min_radius(op: str, min_radius: float) -> None:
         raise ValueError(f"{op}: min_radius must be positive and finite, got {min_radius}")
 
 
+def check_search(op: str, tol: float | None, max_iter: int) -> None:
+    """Raises TypeError or ValueError unless a search can end: where tol is reached, or by steps."""
+    if tol is not None:
+        check_number(op, "tol", tol)
+    check_number(op, "max_iter", max_iter)
+    if not (max_iter >= 1 and (tol is None or tol > 0)):
+        raise ValueError(
+            f"{op}: tol must be positive and max_iter at least 1, got tol={tol}, "
+            f"max_iter={max_iter}"
+        )
+
+
 def verdict(what: str, name: str, bad: Tensor, rule: str, value: Tensor) -> tuple[bool, str | None]:
     """Whether no row of `bad` (...) is true, and if not how many are and which is the first.
 
@@ -270,12 +306,15 @@ def weighted(op: str, x: Tensor, w: Tensor | None, dim: int) -> tuple[torch.dtyp
     """Points (..., n, d) and weights (..., n, 1) of sum 1 in the work dtype, the result's dtype.
 
     Raises:
-        TypeError: x or w is no tensor.
+        TypeError: x or w is no tensor, dim no whole number.
         ValueError: x as in `check`; dim is not one of the leading dimensions of x, it has no
             points; w does not fit x, has a negative entry, or sums to 0.
     """
     out = check(op, x)
     shape = tuple(x.shape)
+    if not isinstance(dim, int):
+        kind = type(dim).__name__
+        raise TypeError(f"{op}: dim must be a whole number, got dim={dim!r} ({kind})")
     if x.ndim < 2 or not -x.ndim <= dim < x.ndim or dim % x.ndim == x.ndim - 1:
         raise ValueError(
             f"{op}: x must be (..., n, d) and dim one of its dimensions but the last (that is d), "

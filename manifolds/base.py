@@ -300,7 +300,7 @@ class Manifold(Checked, metaclass=abc.ABCMeta):
             std: of each coordinate in an orthonormal frame, a geodesic length; a number, or a
                 tensor (...) that broadcasts with the leading dimensions.
         """
-        shape = sized(f"{self.name}.random_normal", size)
+        shape = sized(f"{self.name}.random_normal", size, dtype)
         return random.normal(self, shape, mean, std, dtype, device, generator)
 
     def log_normal_density(
@@ -314,7 +314,9 @@ class Manifold(Checked, metaclass=abc.ABCMeta):
 
     def random(self, *size: int | tuple[int, ...], **options: Any) -> Tensor:
         """`random_normal` (geoopt's name); on the sphere uniform."""
-        return self.random_normal(sized(f"{self.name}.random", size), **options)
+        return self.random_normal(
+            sized(f"{self.name}.random", size, options.get("dtype")), **options
+        )
 
     # --- cones ---
 

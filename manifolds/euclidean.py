@@ -107,7 +107,7 @@ class Euclidean(Manifold):
         device: torch.device | str | None = None,
         seed: int | None = 42,
     ) -> Tensor:
-        return torch.zeros(sized("Euclidean.origin", size), dtype=dtype, device=device)
+        return torch.zeros(sized("Euclidean.origin", size, dtype), dtype=dtype, device=device)
 
     def half_aperture(self, x: Point, min_radius: float = 0.1) -> Tensor:
         """asin(min(1, min_radius/|x|)) (...), radians; min_radius is a length."""

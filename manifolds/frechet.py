@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from manifolds.arguments import check_search
 from manifolds.functional import sphere
 from manifolds.models import centroid
 from manifolds.numerics import asinhc, dot, safe_divide, safe_norm, safe_sqrt, sinhc
@@ -26,14 +27,11 @@ def frechet_mean(
     """Means (..., d) of x (..., n, d), with the implicit gradient for x, w and c, once.
 
     Raises:
+        TypeError: tol or max_iter is no number.
         ValueError: tol or max_iter is not positive; or, on the sphere, the points sum to 0.
         RuntimeError: no convergence.
     """
-    if not (max_iter >= 1 and (tol is None or tol > 0)):
-        raise ValueError(
-            f"{op}: tol must be positive and max_iter at least 1, got tol={tol}, "
-            f"max_iter={max_iter}"
-        )
+    check_search(op, tol, max_iter)
     batch, (n, d) = x.shape[:-2], x.shape[-2:]
     with torch.no_grad():
         flat = x.reshape(batch.numel(), n, d), w.reshape(batch.numel(), n, 1)

@@ -100,7 +100,7 @@ class UpperHalfSpace(CurvedManifold):
         seed: int | None = 42,
     ) -> Tensor:
         """The root; a c that learns gets its gradient."""
-        x = torch.zeros(sized("UpperHalfSpace.origin", size), dtype=dtype, device=device)
+        x = torch.zeros(sized("UpperHalfSpace.origin", size, dtype), dtype=dtype, device=device)
         x[..., -1] = root_height(self.c.to(x.device), x.dtype)
         return x
 

@@ -24,6 +24,7 @@ from manifolds.maps import from_ambient, push, to_ambient
 from manifolds.poincare import PoincareBall
 from manifolds.product import Product
 from manifolds.sphere import Sphere
+from manifolds.values import check_manifold
 
 GeooptManifold = geoopt.manifolds.base.Manifold
 
@@ -91,6 +92,7 @@ def to_geoopt(manifold: Manifold) -> GeooptManifold:
     Raises:
         ValueError: no counterpart: geoopt's sphere has c = 1, and it has no such half-space.
     """
+    check_manifold("to_geoopt", manifold)
     if isinstance(manifold, Product):
         return geoopt.ProductManifold(
             *(
@@ -187,7 +189,7 @@ def _split(m: Product, x: Tensor, *, theirs: bool) -> tuple[Tensor, ...]:
     widths = [_width(f, d) if theirs else d for f, d in pairs]
     if x.ndim == 0 or x.shape[-1] != sum(widths):
         raise ValueError(
-            f"interop: the factors have {' + '.join(map(str, widths))} = {sum(widths)} "
+            f"Product: the factors have {' + '.join(map(str, widths))} = {sum(widths)} "
             f"coordinates, got shape {tuple(x.shape)}"
         )
     return x.split(widths, -1)

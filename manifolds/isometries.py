@@ -199,9 +199,10 @@ def rotate(x: Float[Tensor, "*#b d"], matrix: Float[Tensor, "*#b d d"]) -> Float
     """
     check("manifolds.rotate", x)
     check_tensor("manifolds.rotate", "matrix", matrix, "(..., d, d)")
-    if matrix.ndim < 2 or matrix.shape[-2] != matrix.shape[-1]:
+    if matrix.ndim < 2 or matrix.shape[-2:] != (x.shape[-1],) * 2:
         raise ValueError(
-            f"manifolds.rotate: expects a matrix (..., d, d), got shape {tuple(matrix.shape)}"
+            "manifolds.rotate: expects x (..., d) and a matrix (..., d, d), got shapes "
+            f"x {tuple(x.shape)}, matrix {tuple(matrix.shape)}"
         )
     out, (x, rows) = prepare("manifolds.rotate", x.unsqueeze(-2), matrix)
     return (rows * x).sum(-1).to(out)

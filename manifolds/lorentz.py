@@ -100,7 +100,7 @@ class Lorentz(CurvedManifold):
         device: torch.device | str | None = None,
         seed: int | None = 42,
     ) -> Tensor:
-        return torch.zeros(sized("Lorentz.origin", size), dtype=dtype, device=device)
+        return torch.zeros(sized("Lorentz.origin", size, dtype), dtype=dtype, device=device)
 
     def half_aperture(self, x: Point, min_radius: float = 0.1) -> Tensor:
         return F.lorentz_half_aperture(x, self.c, min_radius)

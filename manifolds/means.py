@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from manifolds import frechet
-from manifolds.arguments import weighted
+from manifolds.arguments import check_tensor, weighted, whole
 from manifolds.models import Space, centroid, lift, lower
+from manifolds.values import check_manifold
 
 if TYPE_CHECKING:
     from manifolds.base import Manifold
@@ -88,13 +89,16 @@ def tangent_pca(
             not given.
 
     Raises:
+        TypeError: no manifold, x is no tensor, or k no whole number.
         ValueError: x is not (n, d), k is out of range, or as `Manifold.frechet_mean`.
     """
+    check_manifold("tangent_pca", manifold)
     op = f"{manifold.name}.tangent_pca"
+    check_tensor(op, "x", x, "(n, d)")
     if x.ndim != 2:
         raise ValueError(f"{op}: x must be (n, d), got {tuple(x.shape)}")
     most = min(x.shape[0], x.shape[1] - manifold.codim)
-    k = most if k is None else k
+    k = most if k is None else whole(op, "k", k, k)
     if not 1 <= k <= most:
         raise ValueError(f"{op}: k must lie between 1 and {most} (n and the dimension), got {k}")
     out, x, w = weighted(op, x, w, -2)

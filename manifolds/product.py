@@ -8,16 +8,26 @@ Every operation is the factors' own, on their coordinates; only lengths meet.
     [0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from manifolds.arguments import shapes_of, sized, time, weighted, work_dtype
+from manifolds.arguments import (
+    check_search,
+    check_tensor,
+    shapes_of,
+    sized,
+    time,
+    weighted,
+    whole,
+    work_dtype,
+)
 from manifolds.base import Manifold, Point, kept
 from manifolds.numerics import safe_norm
+from manifolds.random import checked_std, fits
 
 
 class Product(Manifold):
@@ -28,6 +38,7 @@ class Product(Manifold):
         dims: how many coordinates of a point each factor takes.
 
     Raises:
+        TypeError: no lists, or dims that are no whole numbers.
         ValueError: no factors, not as many dims as factors, or a factor's d below its smallest.
     """
 
@@ -35,11 +46,16 @@ class Product(Manifold):
 
     def __init__(self, factors: Sequence[Manifold], dims: Sequence[int]) -> None:
         super().__init__()
+        for kind, given in (("factors", factors), ("dims", dims)):
+            if not isinstance(given, Iterable) or isinstance(given, Manifold):
+                raise TypeError(f"Product: {kind} must be a list, got {given!r}")
+        factors, dims = list(factors), list(dims)
         if not factors or len(factors) != len(dims):
             raise ValueError(
                 f"Product: needs factors and as many dims, got {len(factors)} factors and "
                 f"dims={list(dims)}"
             )
+        dims = [whole("Product", "dims", d, dims) for d in dims]
         for i, (m, d) in enumerate(zip(factors, dims, strict=True)):
             if not isinstance(m, Manifold):
                 raise ValueError(f"Product: factor {i} must be a manifold, got {m!r}")
@@ -248,6 +264,7 @@ class Product(Manifold):
     ) -> Tensor:
         """The factors' means: the sum of squared distances splits. tol holds for each."""
         weighted("Product.frechet_mean", x, w, dim)
+        check_search("Product.frechet_mean", tol, max_iter)
         parts = self._parts("frechet_mean", x)
         return torch.cat(
             [m.frechet_mean(part, w, dim, tol=tol, max_iter=max_iter) for m, (part,) in parts], -1
@@ -280,9 +297,13 @@ class Product(Manifold):
         device: torch.device | str | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
+        leading = self._leading("random_normal", size, dtype)
+        checked_std("Product.random_normal", std, leading)
+        if mean is not None:
+            check_tensor("Product.random_normal", "mean", mean)
+            fits("Product.random_normal", "mean", mean.shape, (*leading, self.dim))
         means = [None] * len(self.dims) if mean is None else self.split(mean)
         options = {"std": std, "dtype": dtype, "device": device, "generator": generator}
-        leading = self._leading("random_normal", size)
         return torch.cat(
             [
                 m.random_normal(*leading, d, mean=at, **options)  # type: ignore[arg-type]
@@ -301,8 +322,10 @@ class Product(Manifold):
         ]
         return torch.stack(terms, -1).sum(-1)
 
-    def _leading(self, op: str, size: tuple[int | tuple[int, ...], ...]) -> tuple[int, ...]:
-        flat = sized(f"Product.{op}", size)
+    def _leading(
+        self, op: str, size: tuple[int | Sequence[int], ...], dtype: torch.dtype | None
+    ) -> tuple[int, ...]:
+        flat = sized(f"Product.{op}", size, dtype)
         if flat[-1] != self.dim:
             raise ValueError(
                 f"Product.{op}: size must end in {self.dim} = sum of dims {list(self.dims)}, "
@@ -311,7 +334,7 @@ class Product(Manifold):
         return flat[:-1]
 
     def _made(self, op: str, size: tuple[int | tuple[int, ...], ...], **options: Any) -> Tensor:
-        leading = self._leading(op, size)
+        leading = self._leading(op, size, options.get("dtype"))
         parts = zip(self._all(), self.dims, strict=True)
         return torch.cat([getattr(m, op)(*leading, d, **options) for m, d in parts], -1)
 

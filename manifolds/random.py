@@ -34,7 +34,7 @@ def normal(
     if mean is not None:
         check_tensor(op, "mean", mean)
         dtype, device = dtype or mean.dtype, device or mean.device
-    spread = _spread(op, std, size[:-1])
+    spread = checked_std(op, std, size[:-1])
     wanted = (mean is not None and mean.requires_grad) or (
         isinstance(spread, Tensor) and spread.requires_grad
     )
@@ -46,17 +46,17 @@ def normal(
         z = space.proju(root, z) * spread
         if mean is None:
             return space.expmap0(space.from_frame(root, z))
-        _fits(op, "mean", mean.shape, size)
+        fits(op, "mean", mean.shape, size)
         prepare(op, mean, z)
         return space.expmap(mean, space.from_frame(mean, z))
 
 
-def _spread(op: str, std: float | Tensor, leading: tuple[int, ...]) -> float | Tensor:
+def checked_std(op: str, std: float | Tensor, leading: tuple[int, ...]) -> float | Tensor:
     """std as a number, or as a tensor (..., 1)."""
     if isinstance(std, Tensor):
         if not holds(~(std < 0)):
             raise ValueError(f"{op}: std must not be negative, got {std.min().item():g}")
-        _fits(op, "std", std.shape, leading)
+        fits(op, "std", std.shape, leading)
         return std.unsqueeze(-1)
     check_number(op, "std", std)
     if not 0 <= std < math.inf:
@@ -64,12 +64,13 @@ def _spread(op: str, std: float | Tensor, leading: tuple[int, ...]) -> float | T
     return std
 
 
-def _fits(op: str, name: str, shape: torch.Size, to: tuple[int, ...]) -> None:
+def fits(op: str, name: str, shape: torch.Size, to: tuple[int, ...]) -> None:
+    """Raises ValueError unless a shape broadcasts to another."""
     try:
-        fits = torch.broadcast_shapes(shape, to) == torch.Size(to)
+        same = torch.broadcast_shapes(shape, to) == torch.Size(to)
     except RuntimeError:
-        fits = False
-    if not fits:
+        same = False
+    if not same:
         raise ValueError(f"{op}: {name} must broadcast to {tuple(to)}, got {tuple(shape)}")
 
 
@@ -89,7 +90,7 @@ def log_density(space: Space, x: Tensor, mean: Tensor | None, std: float | Tenso
     op = f"{space.name}.log_normal_density"
     out, points = prepare(op, *((x,) if mean is None else (x, mean)))
     leading = torch.broadcast_shapes(*(p.shape[:-1] for p in points))
-    spread = _spread(op, std, leading)
+    spread = checked_std(op, std, leading)
     if isinstance(spread, Tensor):
         spread = spread.squeeze(-1).to(points[0])
     if not holds(torch.as_tensor(spread) > 0):

@@ -20,12 +20,13 @@ from geoopt import ManifoldParameter
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from manifolds.arguments import prepare
+from manifolds.arguments import check_number, prepare, whole
 from manifolds.base import Manifold, Point
 from manifolds.isometries import lorentz_translate
 from manifolds.models import root_scale
 from manifolds.numerics import dot, safe_atan2, safe_divide, safe_norm, safe_sqrt, sinhc
 from manifolds.product import Product
+from manifolds.values import check_manifold
 
 __all__ = ["HyperplaneRegression", "PrototypeRegression", "dist2plane", "pairwise_dist2plane"]
 
@@ -121,6 +122,7 @@ def _unit(z: Tensor) -> Tensor:
 
 
 def _name(manifold: Manifold, op: str) -> str:
+    check_manifold(op, manifold)
     if isinstance(manifold, Product):
         raise NotImplementedError(
             f"{manifold.name}.{op}: hyperplanes need a constant curvature; regress by prototypes"
@@ -143,6 +145,9 @@ class _Regression(nn.Module):
     ) -> None:
         super().__init__()
         kind = type(self).__name__
+        check_manifold(kind, manifold)
+        dim, classes = whole(kind, "dim", dim, dim), whole(kind, "classes", classes, classes)
+        check_number(kind, "std", std)
         if classes < 2:
             raise ValueError(f"{kind}: needs at least 2 classes, got classes={classes}")
         if dim < manifold.min_dim or (isinstance(manifold, Product) and dim != manifold.dim):

@@ -106,7 +106,7 @@ class Sphere(CurvedManifold):
         device: torch.device | str | None = None,
         seed: int | None = 42,
     ) -> Tensor:
-        x = torch.zeros(sized("Sphere.origin", size), dtype=dtype, device=device)
+        x = torch.zeros(sized("Sphere.origin", size, dtype), dtype=dtype, device=device)
         x[..., 0] = self.c.detach().to(x).rsqrt()
         return x
 
@@ -120,7 +120,7 @@ class Sphere(CurvedManifold):
     ) -> Tensor:
         """Uniform on the sphere: the direction of a normal vector (Muller 1959)."""
         x = torch.randn(
-            sized("Sphere.random", size), dtype=dtype, device=device, generator=generator
+            sized("Sphere.random", size, dtype), dtype=dtype, device=device, generator=generator
         )
         return F.sphere_projx(x, self.c)
 

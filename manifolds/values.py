@@ -11,6 +11,16 @@ from torch import Tensor
 from manifolds.arguments import check, verdict
 
 
+def check_manifold(op: str, value: object) -> None:
+    """Raises TypeError unless an argument is one of our manifolds."""
+    if not isinstance(value, Checked):
+        shown, kind = f"{value!r}"[:60], type(value).__name__
+        hint = "manifolds.from_geoopt makes one of geoopt's"
+        if not isinstance(value, geoopt.manifolds.base.Manifold):
+            hint = "pass one such as manifolds.Lorentz(c=1.0)"
+        raise TypeError(f"{op}: expects a manifold, got {shown} ({kind}); {hint}")
+
+
 class Checked(geoopt.manifolds.base.Manifold):
     """What of `Manifold` checks values."""
 

@@ -11,11 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from manifolds import Euclidean, Manifold, Product, Sphere, convert
+from manifolds import Euclidean, Lorentz, Manifold, Product, Sphere
 from manifolds.maps import to_ambient
+from manifolds.models import lift, lower
 
 TILE = 8192
-_CHARTS = {"PoincareBall": "poincare", "UpperHalfSpace": "halfspace"}
 
 
 @torch.no_grad()
@@ -53,19 +53,25 @@ def _flat(manifold: Manifold, x: Tensor) -> Tensor:
     if isinstance(manifold, Product):
         parts = zip(manifold.factors, x.split(list(manifold.dims), -1), strict=True)
         return torch.cat([_flat(m, part) for m, part in parts], -1)  # type: ignore[arg-type]
-    if isinstance(manifold, Euclidean | Sphere):
-        return x
-    chart = _CHARTS.get(type(manifold).__name__)
-    c = manifold.c.double()
-    return to_ambient(x if chart is None else convert(x, c, chart, "lorentz"), c)
+    if not _standard(manifold):
+        x = lift(manifold, x)
+    return to_ambient(x, manifold.c.double()) if manifold.curvature_sign < 0 else x
+
+
+def _standard(manifold: Manifold) -> bool:
+    """Whether its points are those of the model that `lift` leads to."""
+    return isinstance(manifold, Euclidean | Lorentz | Sphere)
 
 
 def _widths(product: Product) -> list[int]:
     """Numbers that `_flat` gives each factor."""
     out = []
     for m, d in zip(product.factors, product.dims, strict=True):
-        inner = sum(_widths(m)) if isinstance(m, Product) else d
-        out.append(inner if isinstance(m, Euclidean | Sphere | Product) else d + 1)
+        if isinstance(m, Product):
+            out.append(sum(_widths(m)))
+        else:  # a sphere's d holds the ambient coordinate already
+            assert isinstance(m, Manifold)
+            out.append(d - m.codim + abs(m.curvature_sign))
     return out
 
 
@@ -74,16 +80,19 @@ def _point(manifold: Manifold, total: Tensor, count: int) -> Tensor:
     if isinstance(manifold, Product):
         parts = zip(manifold.factors, total.split(_widths(manifold)), strict=True)
         return torch.cat([_point(m, part, count) for m, part in parts])  # type: ignore[arg-type]
-    if isinstance(manifold, Euclidean):
+    on = _centre(manifold.curvature_sign, manifold.c.double(), total, count)
+    return on if _standard(manifold) else lower(manifold, on)
+
+
+def _centre(sign: int, c: Tensor, total: Tensor, count: int) -> Tensor:
+    """The point of the standard model, (d,)."""
+    if sign == 0:
         return total / count
-    c = manifold.c.double()
-    if isinstance(manifold, Sphere):
+    if sign > 0:
         length = torch.linalg.vector_norm(total)
         if length <= 1e-9 * count / c.sqrt():
             raise ValueError(f"{count:,} points of a sphere cancel and have no midpoint")
         return total / (length * c.sqrt())
     time, space = total[0], total[1:]
     size = torch.linalg.vector_norm(space)
-    on = space / (c * (time - size) * (time + size)).sqrt()
-    chart = _CHARTS.get(type(manifold).__name__)
-    return on if chart is None else convert(on, c, "lorentz", chart)
+    return space / (c * (time - size) * (time + size)).sqrt()

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from geomclip.precision import no_autocast, widen
+from manifolds.arguments import check_tensor
 from manifolds.base import Manifold
 
 
@@ -105,6 +106,7 @@ def cone_statistics(
 
 
 def _check(parent: Tensor, min_radius: float) -> None:
+    check_tensor("entailment", "parent", parent, "(n, d)")
     if parent.shape[0] == 0:
         raise ValueError("entailment needs at least one pair of parent and child, got none")
     if not (min_radius >= 0 and math.isfinite(min_radius)):

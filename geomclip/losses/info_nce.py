@@ -5,7 +5,7 @@ from torch import Tensor
 
 from geomclip.geometry import Geometry
 from geomclip.losses.lines import cross_entropy, line_sums
-from geomclip.losses.sums import check_pairs, pair_sums, use_plain
+from geomclip.losses.sums import check_pairs, matrix_size, pair_sums, use_plain
 from geomclip.precision import no_autocast, widen
 from manifolds.kernels.contrastive import PairSums
 
@@ -34,7 +34,7 @@ def info_nce(
             an unknown memory or precision.
     """
     x, y = check_pairs(geometry, x, y, "info_nce")
-    if use_plain(x, y, memory):
+    if use_plain(x, y, memory, precision):
         return info_nce_from_logits(geometry.logits(x, y))
     sums = pair_sums(geometry, x, y, memory=memory, precision=precision)
     return info_nce_from_sums(sums).to(x.dtype)
@@ -62,7 +62,7 @@ def info_nce_from_logits(logits: Float[Tensor, "n m"]) -> Float[Tensor, ""]:
     Raises:
         ValueError: the matrix is not square, or is empty.
     """
-    n, m = logits.shape
+    n, m = matrix_size(logits, "info_nce")
     if n != m:
         raise ValueError(
             f"info_nce needs square logits, one row and one column a pair, got {n} x {m}; "

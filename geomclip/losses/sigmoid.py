@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from geomclip.geometry import Geometry
-from geomclip.losses.sums import check_pairs, pair_sums, use_plain
+from geomclip.losses.sums import check_pairs, matrix_size, pair_sums, use_plain
 from geomclip.precision import no_autocast, widen
 from manifolds.kernels.contrastive import PairSums
 
@@ -36,7 +36,7 @@ def sigmoid_loss(
             an unknown memory or precision.
     """
     x, y = check_pairs(geometry, x, y, "sigmoid_loss")
-    if use_plain(x, y, memory):
+    if use_plain(x, y, memory, precision):
         return sigmoid_loss_from_logits(geometry.logits(x, y), bias)
     sums = pair_sums(geometry, x, y, bias=bias, memory=memory, precision=precision)
     return sigmoid_loss_from_sums(sums).to(x.dtype)
@@ -59,7 +59,7 @@ def sigmoid_loss_from_logits(
     Raises:
         ValueError: the matrix is not square, or is empty.
     """
-    n, m = logits.shape
+    n, m = matrix_size(logits, "sigmoid_loss")
     if n != m or n == 0:
         raise ValueError(
             f"sigmoid_loss needs square logits, one row and one column a pair, got {n} x {m}; "

@@ -12,9 +12,10 @@ from torch.utils.checkpoint import checkpoint
 from geomclip.geometry import Geometry
 from geomclip.losses.lines import join_bands, line_sums, softplus, without_partners
 from geomclip.precision import no_autocast, widen
-from manifolds.arguments import work_dtype
+from manifolds.arguments import check_tensor, work_dtype
 from manifolds.kernels import contrastive
 from manifolds.kernels.contrastive import PairSums
+from manifolds.kernels.precision import check_precision
 
 MEMORY = ("auto", "plain", *contrastive.MEMORY[1:])
 # Logits of a batch up to which the plain n x n formula is at least as fast (measured, one core).
@@ -26,9 +27,17 @@ def check_pairs(geometry: Geometry, x: Tensor, y: Tensor, what: str) -> tuple[Te
     """x and y in float32 or float64; their dtypes and devices are compared where they meet.
 
     Raises:
+        TypeError: no geometry, or no tensors.
         ValueError: they are not the same number of points (n, d) of the geometry's dimension, at
             least one.
     """
+    if not isinstance(geometry, Geometry):
+        kind = type(geometry).__name__
+        raise TypeError(
+            f"{what} asks for a Geometry, got {kind}; geomclip.build_geometry makes one"
+        )
+    for name, points in (("x", x), ("y", y)):
+        check_tensor(what, name, points, "(n, d)")
     if x.ndim != 2 or y.ndim != 2 or x.shape != y.shape or x.shape[0] == 0:
         raise ValueError(
             f"{what} needs as many points x (n, d) as y (n, d), one row and one row a pair, and at "
@@ -42,8 +51,25 @@ def check_pairs(geometry: Geometry, x: Tensor, y: Tensor, what: str) -> tuple[Te
     return widen(x, "x"), widen(y, "y")
 
 
-def use_plain(x: Tensor, y: Tensor, memory: str) -> bool:
-    """Whether the n x m formula computes this batch. Raises ValueError for an unknown memory."""
+def matrix_size(logits: Tensor, what: str) -> tuple[int, int]:
+    """Rows and columns of a matrix of logits.
+
+    Raises:
+        TypeError: no tensor.
+        ValueError: no matrix.
+    """
+    check_tensor(what, "logits", logits, "(n, n)")
+    if logits.ndim != 2:
+        raise ValueError(f"{what} needs logits (n, n), got shape {tuple(logits.shape)}")
+    return logits.shape[0], logits.shape[1]
+
+
+def use_plain(x: Tensor, y: Tensor, memory: str, precision: str = "float32") -> bool:
+    """Whether the n x m formula computes this batch.
+
+    Raises ValueError for an unknown memory or precision, whatever the size.
+    """
+    check_precision(precision, x.device)
     if memory not in MEMORY:
         raise ValueError(f"memory must be one of {', '.join(MEMORY)}, got {memory!r}")
     return memory == "plain" or (memory == "auto" and x.shape[0] * y.shape[0] <= PLAIN)

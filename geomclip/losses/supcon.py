@@ -13,6 +13,7 @@ from geomclip.losses.bands import by_bands
 from geomclip.losses.lines import cross_entropy, join_bands, line_sums, log_sum, without_partners
 from geomclip.losses.sums import check_pairs
 from geomclip.precision import no_autocast
+from manifolds.arguments import check_tensor
 
 Labels = Int[Tensor, "n"] | Int[Tensor, "n l"]
 
@@ -152,6 +153,7 @@ def _positives(
 def _levels(
     labels: Tensor, weights: Sequence[float] | None, x: Tensor
 ) -> tuple[Int[Tensor, "n l"], Float[Tensor, "l"]]:
+    check_tensor("supcon_loss", "labels", labels, "(n,) or (n, levels)")
     if labels.ndim not in (1, 2) or len(labels) != len(x) or labels.numel() == 0:
         raise ValueError(
             f"supcon_loss: labels are (n,) or (n, levels) for n = {len(x)} points, got "

@@ -1,7 +1,7 @@
 """All losses by name: what a user calls, what it asks for, and how the trainer calls it.
 
-A new loss is a file, a row here, and a page docs/losses/NAME.md (tested). What the trainer offers,
-`LossConfig` in train/loss_config.py, names the rows that have a `term`.
+A new loss is a file, a row here, and a page docs/losses/NAME.md (docs/new_loss.md says the rest).
+What the trainer offers, `LossConfig` in train/loss_config.py, names the rows that have a `term`.
 """
 
 import math
@@ -103,6 +103,9 @@ class Loss:
     )
     """Of contrastive rows: the loss of a model that tells nothing from anything, of options, roles,
     pairs a batch and the state."""
+    words: str = ""
+    """Of contrastive rows: how a model card calls it, "{option}" being what the run's is."""
+    unit: str = "nats"
 
 
 def _sigmoid(call: Call) -> Tensor:
@@ -230,22 +233,33 @@ LOSSES: Mapping[str, Loss] = {
         info_nce,
         "info_nce",
         contrastive=True,
+        words="symmetric InfoNCE",
         term=lambda call: call.over_pairs(lambda x, y: info_nce(call.geometry, x, y)),
     ),
     "sigmoid": Loss(
         sigmoid_loss,
         "sigmoid",
         contrastive=True,
+        words="the sigmoid loss ({bias_form} bias)",
         term=_sigmoid,
         state=_bias,
         chance=_sigmoid_chance,
     ),
-    "supcon": Loss(supcon_loss, "supcon", ("labels",), contrastive=True, term=_supcon),
+    "supcon": Loss(
+        supcon_loss,
+        "supcon",
+        ("labels",),
+        contrastive=True,
+        words="the supervised contrastive loss over label paths",
+        term=_supcon,
+    ),
     "individual": Loss(
         IndividualTemperatures,
         "individual",
         ("ids",),
         contrastive=True,
+        words="InfoNCE with individual temperatures",
+        unit="score units",
         term=_individual,
         state=_temperatures,
         chance=_individual_chance,
@@ -255,6 +269,7 @@ LOSSES: Mapping[str, Loss] = {
         "angle",
         cones=True,
         contrastive=True,
+        words="InfoNCE over exterior angles",
         term=lambda call: call.over(
             call.roles.links, lambda parent, child: angle_loss(call.geometry, parent, child)
         ),
@@ -278,14 +293,28 @@ LOSSES: Mapping[str, Loss] = {
     "ranking": Loss(ranking_loss, "ranking"),
     "chains": Loss(chain_entailment_loss, "chains", ("nodes", "chains"), cones=True, term=_chains),
     "hycoclip": Loss(
-        hycoclip_losses, "hycoclip", ("boxes",), cones=True, contrastive=True, term=_hycoclip
+        hycoclip_losses,
+        "hycoclip",
+        ("boxes",),
+        cones=True,
+        contrastive=True,
+        words="HyCoCLIP's contrast of pictures, boxes and their words",
+        term=_hycoclip,
     ),
-    "gram": Loss(gram_loss, "gram", ("features", "third modality"), contrastive=True, term=_gram),
+    "gram": Loss(
+        gram_loss,
+        "gram",
+        ("features", "third modality"),
+        contrastive=True,
+        words="InfoNCE over volumes (GRAM)",
+        term=_gram,
+    ),
     "pmrl": Loss(
         pmrl_losses,
         "pmrl",
         ("features", "third modality"),
         contrastive=True,
+        words="leading singular values (PMRL)",
         term=_pmrl,
         chance=_pmrl_chance,
     ),

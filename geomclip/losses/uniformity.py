@@ -19,6 +19,7 @@ from torch import Tensor
 from geomclip.losses.bands import by_bands
 from geomclip.precision import no_autocast, widen
 from manifolds import Sphere
+from manifolds.arguments import check_tensor
 from manifolds.base import Manifold
 from manifolds.kernels import contrastive
 
@@ -111,6 +112,8 @@ def _band(start: int, x: Tensor, manifold: Manifold, y: Tensor, spread: float) -
 def _check(
     manifold: Manifold, x: Tensor, y: Tensor, metric: Metric, what: str, *, least: int
 ) -> tuple[Tensor, Tensor]:
+    for name, points in (("x", x), ("y", y)):
+        check_tensor(what, name, points, "(n, d)")
     if x.shape != y.shape or x.ndim != 2 or len(x) < least:
         raise ValueError(
             f"{what} needs as many points x (n, d) as y (n, d), at least {least}, got "

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from manifolds.arguments import check_tensor
+
 
 def unit_vectors(features: Sequence[Tensor], what: str, *, least: int) -> list[Tensor]:
     """Each of `features` (n, d) with rows of length 1, in float64.
@@ -15,6 +17,8 @@ def unit_vectors(features: Sequence[Tensor], what: str, *, least: int) -> list[T
     """
     if len(features) < least:
         raise ValueError(f"{what} needs at least {least} modalities, got {len(features)}")
+    for number, feature in enumerate(features):
+        check_tensor(what, f"number {number}", feature, "(n, d)")
     first = features[0]
     for number, feature in enumerate(features):
         if feature.shape != first.shape or feature.ndim != 2 or not feature.numel():

@@ -4,7 +4,9 @@ import math
 from typing import Any
 
 from geomclip import __version__
+from geomclip.losses.table import LOSSES
 from geomclip.train.config import LossConfig, TrainConfig
+from geomclip.train.criterion import TERMS
 from geomclip.train.modality_config import IMAGE_TEXT
 
 _CARD = """\
@@ -79,7 +81,7 @@ def model_card(
         "device": config.device,
     }
     last = summary["last"]
-    unit = "score units" if config.loss.contrastive == "individual" else "nats"
+    unit = LOSSES[config.loss.contrastive].unit
     results = {
         f"contrastive loss, {unit}": f"{last['contrastive']:.3f} (chance {last['chance']:.3f})",
         "temperature factor exp(logit_scale)": f"{math.exp(last['logit_scale']):.3g}",
@@ -109,19 +111,9 @@ def model_card(
 
 def _loss(loss: LossConfig) -> str:
     """The losses in words, with the weights of what is added."""
-    names = {
-        "hycoclip": "HyCoCLIP's contrast of pictures, boxes and their words",
-        "gram": "InfoNCE over volumes (GRAM)",
-        "pmrl": "leading singular values (PMRL)",
-        "info_nce": "symmetric InfoNCE",
-        "sigmoid": f"the sigmoid loss ({loss.bias_form} bias)",
-        "supcon": "the supervised contrastive loss over label paths",
-        "individual": "InfoNCE with individual temperatures",
-        "angle": "InfoNCE over exterior angles",
-    }
-    terms = ("alignment", "uniformity", "cross_uniformity", "chains")
-    added = [f"{getattr(loss, t):g} {t}" for t in terms if getattr(loss, t) > 0]
-    return " + ".join([names[loss.contrastive], *added])
+    words = LOSSES[loss.contrastive].words.format(**vars(loss)) or loss.contrastive
+    added = [f"{getattr(loss, t):g} {t}" for t in TERMS if getattr(loss, t, 0) > 0]
+    return " + ".join([words, *added])
 
 
 def _root(root: dict[str, int]) -> dict[str, str]:

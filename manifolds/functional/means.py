@@ -8,7 +8,7 @@ The minimum of the weighted squared distances, with the implicit gradient for x,
 from jaxtyping import Float
 from torch import Tensor
 
-from manifolds.arguments import Scalar, curvature, weighted
+from manifolds.arguments import Scalar, check_search, curvature, weighted
 from manifolds.frechet import frechet_mean
 from manifolds.functional.geodesics import to_ball
 from manifolds.numerics import deficit
@@ -33,6 +33,7 @@ def euclidean_frechet_mean(
 ) -> Tensor:
     """Weighted mean; tol and max_iter have no effect."""
     out, x, w = weighted("Euclidean.frechet_mean", x, w, dim)
+    check_search("Euclidean.frechet_mean", tol, max_iter)
     return (w * x).sum(-2).to(out)
 
 

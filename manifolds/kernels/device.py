@@ -43,9 +43,10 @@ def cuda(device: torch.device) -> Library | None:
         return None
     library = load(device)
     if library is None and chosen == "cuda":
-        raise KernelError(
-            f"MANIFOLDS_KERNELS=cuda: {missing(device)}; install the CUDA toolkit or set $NVCC"
-        )
+        way = "install the CUDA toolkit or set $NVCC"
+        if not torch.cuda.is_available():
+            way = "unset it, or install torch for CUDA beside a GPU"
+        raise KernelError(f"MANIFOLDS_KERNELS=cuda: {missing(device)}; {way}")
     return library
 
 

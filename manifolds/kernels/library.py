@@ -108,7 +108,7 @@ def choice() -> str:
     Raises:
         ValueError: it is none of `CHOICES`.
     """
-    value = os.environ.get("MANIFOLDS_KERNELS", "auto")
+    value = os.environ.get("MANIFOLDS_KERNELS") or "auto"
     if value not in CHOICES:
         raise ValueError(
             f"MANIFOLDS_KERNELS: expects one of {', '.join(CHOICES)}, got {value!r}; unset it"
@@ -207,7 +207,10 @@ def live() -> str:
     chosen = choice()
     if chosen == "torch":
         return "torch: MANIFOLDS_KERNELS=torch"
-    library = load()
+    try:
+        library = cpu()
+    except KernelError as error:
+        return f"none: {error}"
     if library is None:
         return f"torch: {missing()}"
     return f"cpp {ABI_VERSION} {library.isa}, {library.built.compiler}"

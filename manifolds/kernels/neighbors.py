@@ -15,10 +15,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from manifolds.arguments import prepare, work_dtype
+from manifolds.arguments import check, check_tensor, whole, work_dtype
 from manifolds.base import Manifold
 from manifolds.kernels import near, precision, rounding, spaces
 from manifolds.kernels.contrastive import FUNCTIONS, NAMES, supports
+from manifolds.values import check_manifold
 
 SCORES = ("-dist", "dot")
 # Elements of a block of products.
@@ -57,15 +58,20 @@ def topk(
         in the order of their indices.
 
     Raises:
+        TypeError: no manifold, no tensors, or a k that is no whole number.
         ValueError: not 1 <= k <= m, an unknown score, points that are not finite or off the
             manifold, or shapes, dtypes or devices that do not fit.
     """
     if score not in SCORES:
         raise ValueError(f"topk: score must be one of {', '.join(SCORES)}, got {score!r}")
+    check_manifold("topk", manifold)
+    for name, points in (("query", query), ("database", database)):
+        check_tensor("topk", name, points, "(n, d)")
     if query.ndim != 2 or database.ndim != 2:
         shapes = f"{tuple(query.shape)} and {tuple(database.shape)}"
         raise ValueError(f"topk: expects a query (n, d) and a database (m, d), got {shapes}")
-    out, _ = prepare("topk", query[:0], database[:0], pairwise=True)
+    out = check(f"{manifold.name}.topk", query, database, pairwise=True)
+    k = whole("topk", "k", k, k)
     if not 1 <= k <= database.shape[0]:
         raise ValueError(f"topk: k must lie in 1..{database.shape[0]}, the database, got {k}")
     query, database = (t.detach().to(out).contiguous() for t in (query, database))
@@ -93,6 +99,8 @@ def _by_distance(manifold: Manifold, query: Tensor, database: Tensor, k: int) ->
         found.append(manifold.pairwise_dist(part, database.to(wide)).sort(dim=-1, stable=True))
     empty = query.new_empty(0, k)
     value = torch.cat([v[:, :k] for v, _ in found]) if found else empty
+    if any(bool(v[:, -1].isnan().any()) for v, _ in found):  # NaN is sorted last
+        raise ValueError(f"topk on {manifold.name}: query or database has points off the manifold")
     index = torch.cat([i[:, :k] for _, i in found]) if found else empty.long()
     return Neighbors(value.to(query.dtype), index)
 

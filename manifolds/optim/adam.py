@@ -11,6 +11,7 @@ import torch
 from geoopt import ManifoldTensor
 from torch import Tensor, nn
 
+from manifolds.arguments import check_number
 from manifolds.curvature import CurvedManifold
 from manifolds.optim.groups import param_groups
 from manifolds.optim.moves import Stored, cap_, decay_, hold, release_, slope, stored
@@ -79,6 +80,7 @@ class RiemannianAdam(geoopt.optim.RiemannianAdam):
         bounded: modules whose `apply_bounds_()` is called in each step.
 
     Raises:
+        TypeError: lr, weight_decay or point_eps is no number.
         ValueError: an argument out of range, or nothing to learn.
     """
 
@@ -96,6 +98,8 @@ class RiemannianAdam(geoopt.optim.RiemannianAdam):
         stabilize: int | None = None,
         bounded: Sequence[nn.Module] = (),
     ) -> None:
+        for name, value in (("lr", lr), ("weight_decay", weight_decay), ("point_eps", point_eps)):
+            check_number("RiemannianAdam", name, value)
         if not point_eps > 0:
             raise ValueError(f"RiemannianAdam: point_eps must be positive, got {point_eps}")
         if max_radius is not None and not max_radius > 0:

@@ -37,9 +37,15 @@ def param_groups(
     `weights_only`.
 
     Raises:
+        TypeError: no module.
         ValueError: nothing requires a gradient, or a point lies on a manifold whose learnable c is
             no parameter of the module.
     """
+    if not isinstance(module, nn.Module):
+        raise TypeError(
+            f"param_groups: expects a module, got {module!r} ({type(module).__name__}); tensors "
+            "and groups go to the optimizer as they are"
+        )
     curvatures = {id(m.log_c) for m in module.modules() if isinstance(m, CurvedManifold)}
     exempt = {
         id(p)

@@ -2,6 +2,7 @@
 
 import math
 import typing
+from contextlib import nullcontext as ok
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ from geomclip.losses.table import LOSSES, Sample
 from geomclip.train.config import LossConfig
 from geomclip.train.criterion import TERMS, Criterion
 from geomclip.train.failures import is_finite
+from geomclip.train.modality_config import IMAGE_TEXT, Roles
 
 DOCS = Path(__file__).parents[2] / "docs" / "losses"
 
@@ -29,7 +31,7 @@ def test_every_loss_has_a_page_that_the_index_names() -> None:
 
 def test_the_configuration_offers_what_the_trainer_can_feed() -> None:
     choices = typing.get_args(typing.get_type_hints(LossConfig)["contrastive"])
-    assert choices == tuple(name for name, row in LOSSES.items() if row.contrastive and row.term)
+    assert set(choices) == {name for name, row in LOSSES.items() if row.contrastive and row.term}
     weights = {name for name in TERMS if hasattr(LossConfig(), name)}
     assert weights == set(TERMS) - {"entailment"}  # that one has a schedule of its own
     assert all(getattr(LossConfig(), name) == 0 for name in weights)
@@ -37,6 +39,20 @@ def test_the_configuration_offers_what_the_trainer_can_feed() -> None:
     assert all(set(row.needs) <= fed for row in LOSSES.values())
     # These are of the edges of a hierarchy alone, which the trainer has no batches of.
     assert {name for name, row in LOSSES.items() if not row.term} == {"edges", "order", "ranking"}
+
+
+@pytest.mark.parametrize("name", [name for name, row in LOSSES.items() if row.contrastive])
+def test_what_a_row_asks_for_is_refused_before_a_run_begins(name: str) -> None:
+    row, options = LOSSES[name], LossConfig(contrastive=name)  # type: ignore[arg-type]
+    assert options.needs_labels == ("labels" in row.needs)
+    with pytest.raises(RequestError, match="clip has no entailment cones") if row.cones else ok():
+        options.check_geometry("clip", cones=False, sphere=True)
+    two = Roles.of(IMAGE_TEXT)
+    third = "third modality" in row.needs
+    with pytest.raises(RequestError, match="compares three modalities") if third else ok():
+        options.check_roles(two)
+    # A card says what was minimised, in what.
+    assert row.words.format(**vars(options)) and row.unit in ("nats", "score units")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import shards
 import torch
 
 from geomclip.errors import Interrupted, RequestError
+from geomclip.losses.table import LOSSES
 from geomclip.train import train
 from geomclip.train.checkpoint import checkpoints
 from geomclip.train.config import LossConfig, from_toml
@@ -29,6 +30,14 @@ RUNS: dict[str, tuple[str, LossConfig]] = {
         LossConfig(alignment=1.0, uniformity=1.0, cross_uniformity=1.0, metric="chord"),
     ),
     "chains": ("meru", LossConfig(chains=1.0, links="all")),
+}
+# Every other loss of pairs by its name alone; InfoNCE stands in most runs above.
+ELSEWHERE = {"boxes", "third modality"}
+RUNS |= {
+    name: ("meru", LossConfig(contrastive=name))  # type: ignore[arg-type]
+    for name, row in LOSSES.items()
+    if row.contrastive and row.term and not ELSEWHERE & set(row.needs)
+    if name not in {loss.contrastive for _, loss in RUNS.values()}
 }
 
 

@@ -175,6 +175,7 @@ def test_no_compiler_is_no_error_until_it_is_forced(small, fresh, monkeypatch):
     monkeypatch.setenv("MANIFOLDS_KERNELS", "cpp")
     with pytest.raises(library.KernelError, match=r"MANIFOLDS_KERNELS=cpp: no C\+\+ compiler"):
         library.cpu()
+    assert library.live().startswith("none: MANIFOLDS_KERNELS=cpp: no C++ compiler")
 
 
 def test_a_compiler_that_does_not_run_is_named(tmp_path, monkeypatch):
@@ -205,6 +206,8 @@ def test_the_environment_is_checked(monkeypatch):
     monkeypatch.setenv("MANIFOLDS_KERNELS", "fast")
     with pytest.raises(ValueError, match="expects one of auto, torch, cpp, cuda, got 'fast'"):
         library.choice()
+    monkeypatch.setenv("MANIFOLDS_KERNELS", "")  # as a shell unsets for one command
+    assert library.choice() == "auto"
     monkeypatch.setenv("MANIFOLDS_KERNELS", "torch")
     assert library.cpu() is None
     assert library.live() == "torch: MANIFOLDS_KERNELS=torch"

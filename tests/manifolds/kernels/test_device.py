@@ -24,6 +24,7 @@ def test_no_device_is_no_error_until_it_is_forced(monkeypatch):
     monkeypatch.setenv("MANIFOLDS_KERNELS", "cuda")
     with pytest.raises(library.KernelError, match=r"MANIFOLDS_KERNELS=cuda: .* CUDA"):
         library.of(torch.ones(2))
+    assert library.live().startswith("none: MANIFOLDS_KERNELS=cuda: ")
 
 
 def test_torch_is_torch_on_every_device(monkeypatch):
