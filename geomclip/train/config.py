@@ -331,8 +331,15 @@ class TrainConfig:
         """Pairs that one of so many processes takes of a batch.
 
         Raises:
-            RequestError: the batch can't be shared equally by processes and their parts.
+            RequestError: the batch can't be shared equally by processes and their parts, or is a
+                single pair, which has none to be contrasted with.
         """
+        if self.batch_size < 2:
+            name = "overfit" if self.overfit else "batch_size"
+            raise RequestError(
+                f"{name} 1: a pair is contrasted with the others of its batch, and has none",
+                f"Give --{name.replace('_', '-')} 2 or more.",
+            )
         shares = processes * self.accumulate
         if self.batch_size % shares:
             fit = max(1, self.batch_size // shares) * shares

@@ -66,7 +66,7 @@ def _cast(hint: Any, value: Any, where: str) -> Any:
         fixed = Ellipsis not in args
         if not isinstance(value, list | tuple) or (fixed and len(value) != len(args)):
             raise RequestError(
-                f"{where} is {value!r}", f"Give a list of {len(args) if fixed else 'any'} values."
+                f"{where} is {value!r}", f"Give a list{f' of {len(args)} values' * fixed}: [...]."
             )
         return tuple(_cast(args[i] if fixed else args[0], v, where) for i, v in enumerate(value))
     if origin is dict:

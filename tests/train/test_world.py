@@ -61,6 +61,8 @@ def test_a_batch_that_can_not_be_shared_is_refused() -> None:
         RequestError, match=r"100 does not divide into 3 processes x 2 acc.*\n.* 96"
     ):
         TrainConfig(batch_size=100, accumulate=2).pairs(3)
+    with pytest.raises(RequestError, match="batch_size 1: a pair is contrasted with the others"):
+        TrainConfig(batch_size=1).pairs(1)
     with pytest.raises(RequestError, match=r"10 does not divide into 1 process x 4 accumulated"):
         TrainConfig(batch_size=10, accumulate=4)
 
