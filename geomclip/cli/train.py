@@ -106,7 +106,7 @@ def train(config: TrainConfig, out: Path, resume: bool, output: Output):  # type
 
     with joined(config.device) as world:
         # Before the data are read, which can take long.
-        config.pairs(world.size)
+        config.check_batch(world.size)
         check_trackers(config)
         world.share(lambda: run_folder.check_folder(out, config, resume=resume))
         splits = None

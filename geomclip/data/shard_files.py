@@ -77,6 +77,14 @@ def expand(source: str) -> list[str]:
     return files
 
 
+def check_pipe(shard: str, config: DataConfig) -> None:
+    """Raises RequestError unless the command of a pipe: may be run."""
+    if not config.allow_pipe:
+        raise RequestError(
+            f'"{shard}" would run a shell command', "Add --data.allow-pipe if you trust it."
+        )
+
+
 @contextmanager
 def open_shard(shard: str, config: DataConfig) -> Iterator[Any]:
     """A binary stream of the shard; only that of a file can seek.
@@ -107,10 +115,7 @@ def open_shard(shard: str, config: DataConfig) -> Iterator[Any]:
         )
     # 141: the reader closed before the command was done, which is no failure.
     if scheme == "pipe":
-        if not config.allow_pipe:
-            raise RequestError(
-                f'"{shard}" would run a shell command', "Add --data.allow-pipe if you trust it."
-            )
+        check_pipe(shard, config)
         stream = Pipe(shard[5:], mode="rb", shell=True, ignore_status=[141])
     elif scheme == "hf":
         stream = _open_hub(shard, gopen)

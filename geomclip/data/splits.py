@@ -102,7 +102,8 @@ def split_by_hash(
     """
     if not 0 < fraction < 1:
         raise RequestError(
-            f"the validation share lies between 0 and 1, got {fraction}", "0.1 is usual."
+            f"{name}: val_fraction, the share held out to validate on, is {fraction}",
+            "Give --data.val-fraction between 0 and 1 (0.1 is usual), or --data.val-data PATH.",
         )
     held_out = [hashed_share(id) < fraction for id in corpus.ids]
     train = [i for i, out in enumerate(held_out) if not out]

@@ -17,7 +17,7 @@ from geomclip.data.order import LaneOrder
 from geomclip.data.read_parquet import ParquetShards
 from geomclip.data.read_tar import count_samples
 from geomclip.data.record import BadRecord, Corpus, Record, decode_image
-from geomclip.data.shard_files import is_remote, local_path, open_shard, way_out, why
+from geomclip.data.shard_files import check_pipe, is_remote, local_path, open_shard, way_out, why
 from geomclip.data.shards import RecordShards, ShardSource, TarShards
 from geomclip.errors import RequestError
 
@@ -186,6 +186,7 @@ def _read_sizes(shards: list[str], config: DataConfig) -> dict[str, int] | None:
         if not is_remote(shards[0]):
             return None
         if shards[0].startswith("pipe:"):
+            check_pipe(shards[0], config)
             raise RequestError(
                 f"{shards[0]}: the number of samples behind a pipe is not known",
                 'Give --data.sizes FILE with {"00000.tar": 9984, ...}, or --data.stream never.',

@@ -327,19 +327,26 @@ class TrainConfig:
         """The names in `report_to`."""
         return tuple(self.report_to.split(",")) if self.report_to else ()
 
+    def check_batch(self, processes: int) -> None:
+        """Whether so many processes can train with this batch.
+
+        Raises:
+            RequestError: as `pairs`, or a batch of one pair, which has none to be contrasted with.
+        """
+        for name in ("overfit", "batch_size"):
+            if getattr(self, name) == 1:
+                raise RequestError(
+                    f"{name} 1: a pair is contrasted with the others of its batch, and has none",
+                    f"Give --{name.replace('_', '-')} 2 or more.",
+                )
+        self.pairs(processes)
+
     def pairs(self, processes: int) -> int:
         """Pairs that one of so many processes takes of a batch.
 
         Raises:
-            RequestError: the batch can't be shared equally by processes and their parts, or is a
-                single pair, which has none to be contrasted with.
+            RequestError: the batch can't be shared equally by processes and their parts.
         """
-        if self.batch_size < 2:
-            name = "overfit" if self.overfit else "batch_size"
-            raise RequestError(
-                f"{name} 1: a pair is contrasted with the others of its batch, and has none",
-                f"Give --{name.replace('_', '-')} 2 or more.",
-            )
         shares = processes * self.accumulate
         if self.batch_size % shares:
             fit = max(1, self.batch_size // shares) * shares

@@ -105,7 +105,7 @@ def train(
     """
     out, config = Path(out), overfit_settings(config)
     with joined(config.device) as world:
-        config.pairs(world.size)
+        config.check_batch(world.size)
         check_trackers(config)
         world.share(lambda: run.check_folder(out, config, resume=resume))
         if resume and (summary := world.share(lambda: run.finished(out))) is not None:

@@ -208,6 +208,8 @@ def test_pipes_and_addresses_need_sizes_and_permission(tmp_path):
     pipe = f"pipe:cat {tmp_path}/{{000..001}}.tar"
     with pytest.raises(RequestError, match="number of samples behind a pipe is not known"):
         read(settings(pipe, allow_pipe=True))
+    with pytest.raises(RequestError, match=r"would run a shell command\n.*allow-pipe"):
+        read(settings(pipe))  # said first: sizes alone would not do
     sizes = tmp_path / "sizes.json"
     sizes.write_text('{"000.tar": 20, "001.tar": 20}')
     with pytest.raises(RequestError, match=r"would run a shell command\n.*allow-pipe"):

@@ -62,7 +62,7 @@ def test_a_batch_that_can_not_be_shared_is_refused() -> None:
     ):
         TrainConfig(batch_size=100, accumulate=2).pairs(3)
     with pytest.raises(RequestError, match="batch_size 1: a pair is contrasted with the others"):
-        TrainConfig(batch_size=1).pairs(1)
+        TrainConfig(batch_size=1).check_batch(1)
     with pytest.raises(RequestError, match=r"10 does not divide into 1 process x 4 accumulated"):
         TrainConfig(batch_size=10, accumulate=4)
 
