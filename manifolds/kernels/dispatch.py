@@ -30,6 +30,8 @@ def pairwise(op: str, kind: str, x: Tensor, y: Tensor, c: Scalar | None = None) 
     scalar = torch.ones((), dtype=work_dtype(x.device), device=x.device)
     if c is not None:
         scalar = curvature(op, c, scalar)
+    if x is y and torch.compiler.is_compiling():
+        y = x.view_as(x)  # dynamo refuses an autograd function one tensor twice
     if torch._C._functorch.peek_interpreter_stack() is not None:
         return ops.Transformed.apply(x, y, scalar, kind)
     if torch.compiler.is_compiling() or ops.compiled(x, y) is not None:

@@ -54,7 +54,7 @@ def test_split_by_hash_depends_on_the_id_alone():
 def test_split_by_hash_refuses_an_empty_side():
     with pytest.raises(RequestError, match="1 records leave"):
         split_by_hash(corpus_of(["a"]), name="tiny")
-    with pytest.raises(RequestError, match=r"between 0 and 1, got 1\.0"):
+    with pytest.raises(RequestError, match=r"is 1\.0\n.*val-fraction between 0 and 1"):
         split_by_hash(corpus_of(["a", "b"]), 1.0, name="tiny")
 
 

@@ -31,6 +31,12 @@ def distances(m: Manifold, x: Tensor, y: Tensor, scale: Tensor) -> Tensor:
     return (scale * m.pairwise_dist(x, y)).sin().sum()
 
 
+def own(m: Manifold, x: Tensor, y: Tensor, scale: Tensor) -> Tensor:
+    """One set of points with itself."""
+    both = m.pairwise_dist(x, x) + m.pairwise_exterior_angle(y, y)
+    return (scale * both).sin().sum()
+
+
 def angles(m: Manifold, x: Tensor, y: Tensor, scale: Tensor) -> Tensor:
     return (scale * m.pairwise_entailment_energy(x, y)).sin().sum()
 
@@ -38,6 +44,7 @@ def angles(m: Manifold, x: Tensor, y: Tensor, scale: Tensor) -> Tensor:
 CASES: dict[str, tuple[Case, Manifold]] = {
     "sums": (sums, Lorentz(c=0.7, learnable=True)),
     "distances": (distances, Lorentz(c=0.7, learnable=True)),
+    "own": (own, Lorentz(c=0.7, learnable=True)),
     "arcs": (distances, Sphere()),
     "angles": (angles, Lorentz(c=0.7, learnable=True)),
 }
