@@ -3,6 +3,7 @@
 Every geometry of a comparison sees the same pictures, captions and augmentation in the same order.
 """
 
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,7 +74,10 @@ class Batches:
         self.per_epoch = len(self.items) // config.batch_size
         self.flippable = mirror_safe(corpus.texts, corpus.paths)
         self._epoch: tuple[int, np.ndarray] | None = None
-        self._ahead = Ahead(self.at)
+        own = weakref.proxy(self)
+        # Not self.at: in a cycle the pictures would stay until the collector comes round, which may
+        # be while the memory of a step is measured.
+        self._ahead = Ahead(lambda step: own.at(step))
 
     def _order(self, epoch: int) -> np.ndarray:
         """Rows of the corpus in the order of an epoch: one of each item."""

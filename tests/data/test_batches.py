@@ -1,8 +1,10 @@
 """Captions, augmentation and the order of batches."""
 
 import dataclasses
+import gc
 import math
 import sys
+import weakref
 from collections import Counter
 
 import numpy as np
@@ -255,3 +257,17 @@ def test_a_batch_that_can_not_be_shared_equally_is_refused(corpus, tokenizer):
         Batches(corpus, config(), tokenizer, share=Share(0, 3))
     with pytest.raises(ValueError, match="got 2 of 2"):
         Share(2, 2)
+
+
+def test_batches_are_gone_with_their_last_name(corpus, tokenizer):
+    """Not when the collector comes round: they hold all pictures."""
+    batches = Batches(corpus, config(), tokenizer)
+    batches.next()
+    batches.close()
+    left = weakref.ref(batches)
+    gc.disable()
+    try:
+        del batches
+        assert left() is None
+    finally:
+        gc.enable()
