@@ -24,7 +24,7 @@ from manifolds.base import Point, kept
 from manifolds.cones import angle_of, aperture, pairwise_angle
 from manifolds.curvature import CurvedManifold
 from manifolds.doubleword import Wide, grafted
-from manifolds.kernels.reference import Rows, pairwise
+from manifolds.kernels.reference import Rows, pairwise, traced
 from manifolds.numerics import MAX_BALL_RADIUS, asinhc, dot, safe_divide, safe_norm, sinhc
 from manifolds.polar import tangential
 
@@ -180,6 +180,8 @@ def halfspace_pairwise_dist(
     """Distances of all pairs; one matrix product, close pairs repaired (`kernels.reference`)."""
     out, (x, y) = prepare("UpperHalfSpace.pairwise_dist", x, y, pairwise=True)
     c = curvature("UpperHalfSpace.pairwise_dist", c, x)
+    if traced():
+        return distance(x.unsqueeze(-2), y.unsqueeze(-3), c).squeeze(-1).to(out)
     t, s = _height(x), _height(y)  # cosh D - 1 = |x - y|^2 / (2 t s)
     x_rows = Rows(-x / t, dot(x, x) / (2 * t), 1 / (2 * t))
     y_rows = Rows(y / s, 1 / s, dot(y, y) / s)
@@ -374,13 +376,15 @@ def halfspace_pairwise_exterior_angle(
     """`halfspace_exterior_angle(x_i, y_j)` for all pairs."""
     out, (x, y) = prepare("UpperHalfSpace.pairwise_exterior_angle", x, y, pairwise=True)
     c = curvature("UpperHalfSpace.pairwise_exterior_angle", c, x)
+
+    def direct(x: Tensor, y: Tensor, c: Tensor) -> Tensor:
+        return _angle(x, y, _root(x, c, out))
+
+    if traced():
+        return direct(x.unsqueeze(-2), y.unsqueeze(-3), c).squeeze(-1).to(out)
     rows = []
     for points in (x, y):
         ray = _direction(_root(points, c, out), points)  # sinh(r) times its unit vector
         sinh = safe_norm(ray)
         rows.append((safe_divide(ray, sinh), sinh, torch.hypot(torch.ones_like(sinh), sinh)))
-
-    def direct(x: Tensor, y: Tensor, c: Tensor) -> Tensor:
-        return _angle(x, y, _root(x, c, out))
-
     return pairwise_angle(rows[0], rows[1], (x, y), direct, out, (c,))

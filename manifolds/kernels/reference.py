@@ -215,6 +215,16 @@ def gathered(
     return _Pieces.apply(x, y, i, j, direct, *parameters)
 
 
+def traced() -> bool:
+    """Whether torch.compile or a torch.func transform looks on: no pair can be told close then, and
+    all are computed directly, in memory O(n m d).
+    """
+    # dynamo sees a stack where there is none, so it is asked first.
+    if torch.compiler.is_compiling():
+        return True
+    return torch._C._functorch.peek_interpreter_stack() is not None
+
+
 def pairwise(
     kind: str,
     x_rows: Rows,

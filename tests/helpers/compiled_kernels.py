@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from manifolds import Lorentz, Manifold, Sphere
+from manifolds import Lorentz, Manifold, Sphere, UpperHalfSpace
 from manifolds.kernels import tiles
 from manifolds.kernels.contrastive import logsumexp, softplus_sum
 
@@ -45,6 +45,7 @@ CASES: dict[str, tuple[Case, Manifold]] = {
     "sums": (sums, Lorentz(c=0.7, learnable=True)),
     "distances": (distances, Lorentz(c=0.7, learnable=True)),
     "own": (own, Lorentz(c=0.7, learnable=True)),
+    "halfspace": (own, UpperHalfSpace(c=0.7, learnable=True)),
     "arcs": (distances, Sphere()),
     "angles": (angles, Lorentz(c=0.7, learnable=True)),
 }

@@ -114,6 +114,18 @@ def test_operations_on_rows_run_under_vmap(name):
 
 
 @pytest.mark.parametrize("name", SPACES)
+def test_operations_on_pairs_run_under_vmap(name):
+    m = make(name, learnable=True)
+    x, y = (p.reshape(1, 5, 4).repeat(2, 1, 1) for p in points(m, torch.float32))
+    for op, f in pairwise(m).items():
+        assert_close(torch.vmap(f)(x, y), f(x, y), rtol=1e-5, atol=1e-6, msg=op)
+    sums = torch.vmap(torch.func.grad(lambda x, y: m.pairwise_dist(x, y).sum()))(x, y)
+    leaf = x.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(m.pairwise_dist(leaf, y).sum(), leaf)
+    assert_close(sums, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", SPACES)
 def test_gradients_per_row_come_from_func_grad_under_vmap(name):
     m = make(name).double()
     x, y = points(m)

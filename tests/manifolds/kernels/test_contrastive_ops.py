@@ -55,8 +55,10 @@ def test_compile_into_one_graph() -> None:
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout)
-    assert set(found) == {"sums", "distances", "arcs", "angles"}
+    assert set(found) == {"sums", "distances", "own", "arcs", "angles", "halfspace"}
     assert all(set(apart) == {"torch", "auto"} for apart in found.values())
+    # The half-space has no operator: traced, its pairs are all direct, without the product.
+    assert all(d < 4e-6 for d in found.pop("halfspace").values())
     assert not any(d for apart in found.values() for d in apart.values()), found
 
 
