@@ -146,8 +146,8 @@ def sized(
     least = smallest(op)
     if not flat or flat[-1] < least or any(s < 0 for s in flat):
         raise ValueError(f"{op}: size must be (..., d) with d >= {least}, got {flat}")
-    if dtype is not None and not dtype.is_floating_point:
-        raise ValueError(f"{op}: dtype must be floating point, got {dtype}")
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise ValueError(f"{op}: dtype must be floating point, as torch.float32, got {dtype!r}")
     return flat
 
 

@@ -33,6 +33,8 @@ def test_sizes_and_dtypes_of_new_points_are_named(name):
             f(-3, 4)
         with pytest.raises(ValueError, match=start + r"dtype must be floating.*got torch\.int64"):
             f(3, 4, dtype=torch.int64)
+        with pytest.raises(ValueError, match=start + r"dtype must be floating.*got 'float32'"):
+            f(3, 4, dtype="float32")
         for size in ([3, 4], torch.Size([3, 4]), (np.int64(3), np.int64(4))):
             sizes = size if isinstance(size, tuple) else (size,)
             assert f(*sizes).shape == (3, 4)
