@@ -12,12 +12,10 @@ class GeomclipError(Exception):
     exit_code = 1
 
     def __init__(self, what: str, how: str = "") -> None:
-        super().__init__(what, how)
+        # As one argument: the flags' parser tells people the first, and the way out belongs to it.
+        super().__init__(f"{what}\n  {how}" if how else what)
         self.what = what
         self.how = how
-
-    def __str__(self) -> str:
-        return f"{self.what}\n  {self.how}" if self.how else self.what
 
 
 class RequestError(GeomclipError, ValueError):

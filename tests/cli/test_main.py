@@ -108,6 +108,8 @@ def test_a_wrong_request_is_answered_in_two_lines(argv, what, how, capsys, tmp_p
         (["train", "--steps", "many"], "--steps"),
         (["train", "--stepz", "3"], "--steps"),
         (["train", "--model.image.kind", "resnet"], "vit"),
+        (["train", "--data-weights", "3,1"], "Give --data-weights one number"),
+        (["train", "--loss.tau-min", "-1"], "Give another --loss.tau-init."),
         (["evaluate"], "PATH"),
         (["data", "check"], "PATH"),
         (["info", "extra"], "extra"),
