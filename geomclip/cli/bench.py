@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -25,7 +25,10 @@ class BenchOptions:
     backward, against the textbook formulas, torch.compile of them, float64, geoopt, hypll and the
     matrix products alone. Without options: pairwise and loss in small, within a minute."""
 
-    subjects: tyro.conf.Positional[tuple[Literal["pairwise", "loss", "rowwise"], ...]] = DEFAULT
+    subjects: Annotated[
+        tyro.conf.Positional[tuple[Literal["pairwise", "loss", "rowwise"], ...]],
+        tyro.conf.arg(metavar="[{pairwise,loss,rowwise} ...]"),
+    ] = DEFAULT
     """What to measure."""
     geometry: str = "meru"
     """Whose distance or logit: clip, elliptic, euclip, meru, euclidean, poincare, ..."""

@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 
 import tyro
 
+from geomclip.cli.help import describe_fields
 from geomclip.data.config import DataConfig
 from geomclip.errors import RequestError
 
@@ -39,6 +40,8 @@ SPELLINGS = {"--entailment-weight": "--entailment"}
 
 def parse(options: type[T], argv: Sequence[str], *, prog: str, default: T | None = None) -> T:
     """Parse flags into a dataclass. Raises SystemExit(2) with the choices for a bad value."""
+    if not {"-h", "--help"}.isdisjoint(argv):
+        describe_fields(options)
     return tyro.cli(  # type: ignore[return-value]  # tyro admits a default of None
         options,
         args=list(argv),

@@ -4,6 +4,7 @@ import pytest
 
 from geomclip.cli.compare import CompareOptions
 from geomclip.cli.evaluate import parse_options as parse_evaluate
+from geomclip.cli.main import main
 from geomclip.cli.options import comma_list, peek, spell_out
 from geomclip.cli.train import parse_options
 from geomclip.errors import RequestError
@@ -138,3 +139,16 @@ def test_an_overfit_check_sets_batch_captions_and_augmentation():
     config = parse_options(["--overfit", "64", "--batch-size", "8"]).settings
     assert (config.overfit, config.batch_size) == (64, 64)
     assert config.captions.template == 0 and config.augment.rotate == 0
+
+
+def test_help_is_flowing_text_without_defaults_that_are_nothing(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "400")
+    for command in ("analyze", "evaluate", "embed", "export", "traverse", "viz"):
+        assert main([command, "--help"]) == 0
+        out = capsys.readouterr().out
+        assert " SOURCE" in out.splitlines()[0]
+        assert "(default: None)" not in out and "(default: '')" not in out and ": )" not in out
+        # An option's text ends where its line does, whatever the lines of the source.
+        said = next(line for line in out.splitlines() if "Of a SOURCE that" in line)
+        assert said.rstrip(" │").endswith("meru, or any other name of a geometry.")
+        assert "(default: cpu)" in out
