@@ -86,6 +86,10 @@ def _refusing_pickles(path: Path) -> Iterator[None]:
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, KeyError) as error:
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
         if "pickle" in text.lower():
+            # numpy takes for a pickle whatever it does not know.
+            with open(path, "rb") as file:
+                if not file.read(6).startswith((b"\x80", b"PK", b"\x93NUMPY")):
+                    raise RequestError(f"{path}: no {path.suffix} file", "Check it.") from error
             raise RequestError(
                 f"{path}: holds pickled objects, which could run code, and is not read",
                 "Save plain arrays: of numbers, or of strings with dtype str and not object.",

@@ -1,5 +1,6 @@
 """How far texts of every level and pictures lie from the root (figure 2 of arXiv 2409.13079)."""
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -157,7 +158,9 @@ def root_distances(source: Embeddings | Space, *, root: Root | None = None) -> R
     if pair is not None:
         a, b = (found[m] for m in pair)
         before, after = median[pair[0]], median[pair[1]]
-        error = ((before.error or 0) ** 2 + (after.error or 0) ** 2) ** 0.5
+        error = None
+        if before.error is not None and after.error is not None:
+            error = math.hypot(before.error, after.error)
         n = len(a) + len(b)
         gap = Measured(before.value - after.value, error, n)
         farther = resampling.auc(a, b)

@@ -12,6 +12,7 @@ from geomclip.cli.output import Output, finite, table
 from geomclip.cli.progress import counting
 from geomclip.cli.source import SourceOptions, open_embeddings, with_data
 from geomclip.errors import RequestError
+from geomclip.train.files import require_writable
 
 if TYPE_CHECKING:
     from geomclip.analysis.space import Space
@@ -63,6 +64,9 @@ def run(argv: list[str]) -> int:
         raise RequestError(f"--max-points is {options.max_points}", "Give 2 or more.")
     if not 0 <= options.min_radius < float("inf"):
         raise RequestError(f"--min-radius is {options.min_radius:g}", "Give 0 or more.")
+    first = options.sources[0]
+    folder = options.out or (first if first.is_dir() else first.parent)
+    require_writable(folder)
     tree, relations = read_references(options)
     output = Output(options.common)
     reports = {}
@@ -73,8 +77,6 @@ def run(argv: list[str]) -> int:
         reports[name] = analyse(space, source, options, output)
         if reference is None and len(options.sources) > 1:
             reference = space
-    first = options.sources[0]
-    folder = options.out or (first if first.is_dir() else first.parent)
     values = {name: report.to_dict() for name, report in reports.items()}
     write(folder, values, reports)
     show(reports, output)

@@ -16,6 +16,7 @@ from geomclip.cli.output import Output
 from geomclip.cli.progress import INTERVAL, counting
 from geomclip.cli.source import SourceOptions, is_embeddings, open_model, own_data, with_data
 from geomclip.errors import RequestError
+from geomclip.train.files import require_writable
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class EmbedOptions:
     earlier call with the same settings left in FILE.parts; under torchrun the processes share the
     work."""
 
-    source: tyro.conf.Positional[Path]
+    source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SOURCE")]
     """Run folder or checkpoint."""
     options: Annotated[SourceOptions, tyro.conf.arg(name="")] = field(default_factory=SourceOptions)
     out: Path = Path("embeddings.safetensors")
@@ -56,6 +57,7 @@ def run(argv: list[str]) -> int:
     from geomclip.train.world import joined
 
     check_suffix(options.out, several=True)
+    require_writable(options.out.parent)
     chosen = with_data(options.options, argv)
     data = own_data(options.source, argv) or chosen.data
     captions = options.captions

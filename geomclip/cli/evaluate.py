@@ -22,6 +22,7 @@ from geomclip.cli.source import SourceOptions, is_embeddings, open_model
 from geomclip.data.config import DataConfig
 from geomclip.errors import RequestError
 from geomclip.train.config import from_toml
+from geomclip.train.files import require_writable
 
 if TYPE_CHECKING:
     from geomclip.model import ContrastiveModel
@@ -36,7 +37,7 @@ class EvaluateOptions:
     """Measure a trained model. Without --data it is asked about the data it was trained for. Of a
     file of embeddings with label points the tree of labels is measured alone."""
 
-    source: tyro.conf.Positional[Path]
+    source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SOURCE")]
     """Run folder, one checkpoint folder of a run, a published checkpoint, or embeddings."""
     reading: Annotated[SourceOptions, tyro.conf.arg(name="")] = field(default_factory=SourceOptions)
     tasks: str = ""
@@ -100,8 +101,11 @@ def run(argv: list[str]) -> int:
     options = parse_options(argv)
     output = Output(options.common)
     embedded = is_embeddings(options.source)
-    values, records = evaluate_embeddings(options) if embedded else evaluate(options, output)
     path = options.out or _beside(options.source)
+    require_writable(path.parent)
+    if options.benchmark is not None:
+        require_writable(options.benchmark)
+    values, records = evaluate_embeddings(options) if embedded else evaluate(options, output)
     write_json(path, values)
     if options.benchmark is not None:
         from geomclip.evaluate.benchmark import file_name

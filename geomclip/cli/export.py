@@ -29,10 +29,10 @@ class ExportOptions:
     """Write a model in the layout of another tool, or embeddings for one: those in a file, or of
     --data under a model."""
 
-    source: tyro.conf.Positional[Path]
+    source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SOURCE")]
     """Run folder, Hugging Face folder, checkpoint of open_clip, the EuCLIP fork or MERU, or a file
     of embeddings."""
-    out: tyro.conf.Positional[Path]
+    out: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")]
     """Folder to write; for a model it must not exist, or be empty. Of parquet also a file."""
     to: Literal["hf", "openclip", "parquet", "faiss", "projector"] = "hf"
     """`hf` is what transformers' from_pretrained reads, `openclip` what open_clip does; `parquet` a

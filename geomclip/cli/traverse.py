@@ -20,6 +20,7 @@ from geomclip.cli.source import (
     with_data,
 )
 from geomclip.errors import RequestError
+from geomclip.train.files import require_writable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,7 +38,7 @@ class TraverseOptions:
     nearest on the way. Without IMAGE: from every picture of --data, with the distribution of the
     number of captions met (figure 5 of arXiv 2409.13079)."""
 
-    source: tyro.conf.Positional[Path]
+    source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SOURCE")]
     """Run folder, checkpoint, or (without IMAGE) a file of embeddings."""
     image: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="[IMAGE]")] = None
     """Picture to start from; every picture of --data when left out."""
@@ -78,6 +79,8 @@ def run(argv: list[str]) -> int:
             f"{options.limit}: out of range",
             "K is 0 or more, a way has at least 2 points, a limit is 0 or more.",
         )
+    if options.out is not None:
+        require_writable(options.out.parent)
     output = Output(options.common)
     if options.image is not None:
         return run_single(options, output, argv)

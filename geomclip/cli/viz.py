@@ -18,6 +18,7 @@ from geomclip.cli.source import (
     with_data,
 )
 from geomclip.errors import RequestError
+from geomclip.train.files import require_writable
 
 if TYPE_CHECKING:
     from geomclip.embeddings import Embeddings
@@ -67,6 +68,9 @@ def run(argv: list[str]) -> int:
     path = options.out or (first if first.is_dir() else first.parent) / "disk.html"
     if path.is_dir():
         raise RequestError(f"{path} is a folder", "Name a file: --out disk.html.")
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise RequestError(f"--out {path} is no page", "Name it .html.")
+    require_writable(path.parent)
     spaces = [
         open_embeddings(source, with_data(options.source, argv), output, argv)
         for source in options.sources

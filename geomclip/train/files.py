@@ -3,10 +3,11 @@
 import contextlib
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from geomclip.errors import GeomclipError
+from geomclip.errors import GeomclipError, RequestError
 
 # What is being written or removed carries this prefix, so that no reader takes it for finished.
 TEMPORARY = ".tmp-"
@@ -94,6 +95,19 @@ def disk_errors(doing: str, how: str) -> Iterator[None]:
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         raise GeomclipError(f"{doing}: {error.strerror or error}{where}", how) from error
+
+
+def require_writable(folder: Path) -> None:
+    """Whether files can be made in the folder of --out, which need not exist: asked before what
+    takes minutes. Leaves nothing behind. Raises RequestError."""
+    place = folder.absolute()
+    there = next(path for path in (place, *place.parents) if path.exists())
+    try:
+        os.rmdir(tempfile.mkdtemp(prefix=TEMPORARY, dir=there))
+    except OSError as error:
+        raise RequestError(
+            f"{folder} can't be written: {error.strerror}", "Choose another --out."
+        ) from error
 
 
 def sync_folder(folder: Path) -> None:

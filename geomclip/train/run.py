@@ -16,7 +16,13 @@ from geomclip import __version__
 from geomclip.errors import RequestError
 from geomclip.train.checkpoint import WEIGHTS, checkpoints, load_weights, weights_bytes
 from geomclip.train.config import TrainConfig, from_toml, to_toml
-from geomclip.train.files import TEMPORARY, clear_temporaries, write_bytes, write_text
+from geomclip.train.files import (
+    TEMPORARY,
+    clear_temporaries,
+    require_writable,
+    write_bytes,
+    write_text,
+)
 
 if TYPE_CHECKING:
     from geomclip.data.tokenizer import Tokenizer
@@ -67,11 +73,11 @@ def finished(out: Path) -> dict[str, Any] | None:
 
 
 def check_folder(out: Path, config: TrainConfig, *, resume: bool) -> None:
-    """Whether a run with this configuration may start, or continue, in `out`. Writes nothing.
+    """Whether a run with this configuration may start, or continue, in `out`. Leaves nothing there.
 
     Raises:
-        RequestError: a start into a folder that holds something; a resume without a run, or with
-            other settings.
+        RequestError: a start into a folder that holds something, or that can't be written; a
+            resume without a run, or with other settings.
     """
     if out.exists() and not out.is_dir():
         raise RequestError(f"{out} is a file, not a folder", "Choose another --out.")
@@ -84,7 +90,7 @@ def check_folder(out: Path, config: TrainConfig, *, resume: bool) -> None:
             )
         if out.exists() and not _abandoned(out):
             raise RequestError(f"{out} is not empty", "Choose another --out.")
-        return
+        return require_writable(out)
     if not has_run(out):
         raise RequestError(
             f"there is no run to resume in {out}", "Leave --resume out to start one."

@@ -112,6 +112,8 @@ def test_a_sample_says_that_it_is_one(files, tmp_path):
         (["a.npz", "--tree", "one.csv", "--only", "distortion"], "fewer than three nodes of one"),
         (["a.npz", "--analogies", "one.csv"], "one.csv has no column relation and no column a"),
         (["a.npz", "--analogies", "r.csv", "--only", "analogies"], 'no row has the name "nobody"'),
+        (["x.npz", "--geometry", "euclip", "--out", "x.npz/a"], "x.npz/a can't be written: Not a"),
+        (["garbage.npz", "--geometry", "euclip"], "garbage.npz: no .npz file"),
         ([], "there is no SOURCE"),
         (["x.npz", "--max-points", "1"], "--max-points is 1"),
     ],
@@ -131,6 +133,7 @@ def test_bad_input_is_one_clear_line(argv, message, tmp_path, monkeypatch, capsy
             tmp_path / f"{name}.npz"
         )
     np.savez("miss.npz", image=x, labels=np.array(list("aabbccdd")))
+    Path("garbage.npz").write_bytes(b"<html>not found</html>")
     Path("cycle.csv").write_text("child,parent\np,q\nq,p\n")
     Path("two.csv").write_text("child,parent\np,q\nr,s\n")
     Path("one.csv").write_text("child,parent\np,q\nr,q\n")
