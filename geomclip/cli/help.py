@@ -4,6 +4,7 @@ something. Loads no torch."""
 import dataclasses
 import functools
 import typing
+from collections.abc import Callable
 from typing import Annotated
 
 import tyro
@@ -30,7 +31,7 @@ def describe_fields(options: type) -> None:
             describe_fields(plain)
             continue
         text = " ".join(texts.get(field.name, "").split())
-        shown = "(required)" if required else _default
+        shown: str | Callable[[str], str] = "(required)" if required else _default
         said = tyro.conf.arg(help=text or None, help_behavior_hint=shown)
         options.__annotations__[field.name] = Annotated[hint, said]
 

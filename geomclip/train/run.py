@@ -90,7 +90,8 @@ def check_folder(out: Path, config: TrainConfig, *, resume: bool) -> None:
             )
         if out.exists() and not _abandoned(out):
             raise RequestError(f"{out} is not empty", "Choose another --out.")
-        return require_writable(out)
+        require_writable(out)
+        return
     if not has_run(out):
         raise RequestError(
             f"there is no run to resume in {out}", "Leave --resume out to start one."
