@@ -41,7 +41,7 @@ SPELLINGS = {"--entailment-weight": "--entailment"}
 def parse(options: type[T], argv: Sequence[str], *, prog: str, default: T | None = None) -> T:
     """Parse flags into a dataclass. Raises SystemExit(2) with the choices for a bad value."""
     if not {"-h", "--help"}.isdisjoint(argv):
-        describe_fields(options)
+        describe_fields(options)  # type: ignore[arg-type]  # a class can be hashed
     return tyro.cli(  # type: ignore[return-value]  # tyro admits a default of None
         options,
         args=list(argv),
