@@ -33,6 +33,8 @@ class Row:
         value, error = self.value.value * scale, self.value.error
         if error is None:
             return number(value)
+        if error == 0:  # every item says the same
+            return f"{number(value)} ± 0"
         digits = significant(error * scale)
         return f"{value:.{digits}f} ± {error * scale:.{digits}f}".replace("-", "−")
 

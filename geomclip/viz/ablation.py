@@ -11,12 +11,17 @@ MEASURES = (
 )  # fmt: skip
 
 
-def ablation(results: Results) -> list[Chart]:
-    """A chart a measure: its value over the weights, a line a geometry; none with one weight."""
+def weighed(results: Results) -> list[list[Variant]]:
+    """The variants of each geometry that was run with several weights, least first."""
     by_geometry: dict[str, list[Variant]] = {}
     for variant in results.variants:
         by_geometry.setdefault(variant.geometry, []).append(variant)
-    lines = [sorted(v, key=lambda x: x.entailment) for v in by_geometry.values() if len(v) > 1]
+    return [sorted(v, key=lambda x: x.entailment) for v in by_geometry.values() if len(v) > 1]
+
+
+def ablation(results: Results) -> list[Chart]:
+    """A chart a measure: its value over the weights, a line a geometry; none with one weight."""
+    lines = weighed(results)
     if not lines or not results.splits:
         return []
     found = [_chart(results, results.splits[0], metric, lines) for metric in MEASURES]

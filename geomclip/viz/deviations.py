@@ -117,12 +117,14 @@ def _scale_row(configs: dict[Variant, dict[str, Any]]) -> Setting:
         for p, c in zip(papers, configs.values(), strict=True)
     ]
     shown = sorted(set(papers), reverse=True)
+    # A recipe rounds log(1/0.07) to what is shown.
+    alike = [short(v) == short(p) for v, p in zip(own, papers, strict=True)]
     return Setting(
         "Initial logit_scale, ln β",
         " or ".join(short(p) for p in shown),
-        tuple(short(v) if v == p else f"{short(v)} (paper {short(p)})"
-              for v, p in zip(own, papers, strict=True)),
-        tuple(abs(v - p) > 1e-6 for v, p in zip(own, papers, strict=True)),
+        tuple(short(v) if same else f"{short(v)} (paper {short(p)})"
+              for v, p, same in zip(own, papers, alike, strict=True)),
+        tuple(not same for same in alike),
     )  # fmt: skip
 
 

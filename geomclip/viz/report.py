@@ -17,6 +17,7 @@ from geomclip.viz import (
     dots,
     explorer,
     pages,
+    standings,
     style,
     tables,
     verdict,
@@ -62,6 +63,11 @@ def render(results: Results) -> str:
         cones=tables.cone_table(results),
         has_entailed=any(v.entailment > 0 for v in results.variants),
         ablation=weights,
+        weighed=[
+            Legend(style.label(Variant(first.geometry)), style.colour(first), "solid")
+            for first, *_ in ablation.weighed(results)
+        ],
+        seeds=standings.seeds(results),
         settings=deviations.deviations(results),
         variants=[(v.key, style.label(v)) for v in results.variants],
         gallery=results.gallery,

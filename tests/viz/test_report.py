@@ -126,6 +126,11 @@ def test_several_weights_of_entailment_are_an_ablation(full):
     (line,) = charts["ablation-i2t-r10"].spec["data"]
     assert line["name"] == "MERU" and line["x"] == ["0", "0.2"]
     assert line["y"] == pytest.approx([41.5, 30.5])
+    # The legend beside them has the geometries that are drawn, and no others.
+    section = prose(render(full)).split('<section id="ablation"')[1].split("</section>")[0]
+    key = section.split('<ul class="legend"')[1].split("</ul>")[0]
+    assert re.findall(r"</svg>([^<]*)</li>", key) == ["MERU"]
+    assert "standard deviation over 2 seeds" in section
     clip = comparing.made_up({Variant("clip"): {"i2t_r10": [0.4]}})
     assert ablation(clip) == [] and "ablation" not in sections(clip)
 

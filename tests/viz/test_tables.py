@@ -1,10 +1,13 @@
 """The table: numbers with spread, bold only where the spread allows, references beside them."""
 
+import dataclasses
 import math
 
 import comparing
 
+from geomclip.analysis.result import Row
 from geomclip.results import Variant
+from geomclip.statistics import Measured
 from geomclip.viz import deviations, tables
 from geomclip.viz.text import text_table
 
@@ -75,3 +78,22 @@ def test_deviations_name_the_papers_values(full):
     scale = settings["Initial logit_scale, ln β"]
     assert not any(scale.differs)
     assert scale.values == (f"{math.log(1 / 0.07):.3g}", "0", "2.66", "2.66")
+
+
+def test_a_value_that_reads_as_the_papers_is_no_departure(full):
+    runs = tuple(
+        dataclasses.replace(r, config=r.config | {"init_logit_scale": 2.66}) for r in full.runs
+    )
+    rows = deviations.deviations(dataclasses.replace(full, runs=runs))
+    scale = next(s for s in rows if s.label == "Initial logit_scale, ln β")
+    assert scale.values == ("2.66", "2.66 (paper 0)", "2.66", "2.66")
+    assert scale.differs == (False, True, False, False)
+
+
+def test_what_all_items_agree_on_has_no_digits_of_error():
+    texts = [
+        Row("key", "Label", Measured(value, error, 9), is_share=share).text
+        for value, error, share in [(1.0, 0.0, True), (0.0, 0.0, False), (0.25, 0.0, False),
+                                    (0.25, 0.0123, True), (-0.5, None, False)]
+    ]  # fmt: skip
+    assert texts == ["100 ± 0", "0 ± 0", "0.25 ± 0", "25.0 ± 1.2", "−0.5"]

@@ -173,13 +173,22 @@ geomclip.Sprite = class {
     }
   }
 
-  // Picture k as a square of `side` at (x, y), less a rim of one pixel into which its neighbours bleed.
-  draw(ink, k, x, y, side) {
+  // Picture k as a card of `side` at (x, y), less a rim of one pixel into which its neighbours bleed.
+  draw(ink, k, x, y, side, edge) {
     const left = (k % this.columns) * this.size;
     const top = Math.floor(k / this.columns) * this.size;
     const rim = this.size < 8 ? 0 : 1;
     const inner = this.size - 2 * rim;
+    ink.save();
+    ink.beginPath();
+    ink.roundRect(x, y, side, side, side / 9);
+    ink.clip();
     ink.drawImage(this.image, left + rim, top + rim, inner, inner, x, y, side, side);
+    ink.restore();
+    if (!edge) return;
+    ink.strokeStyle = edge;
+    ink.lineWidth = 1;
+    ink.stroke();
   }
 };
 

@@ -172,27 +172,36 @@ geomclip.overlay = (() => {
     ink.stroke();
   }
 
+  const LARGEST = 36;
+
   // Pictures where there is room, the same ones first at every frame, smaller toward the rim.
   function pictures(panel) {
     const { ink, atlas, side, u, v, scale } = panel;
     const { sprite, thumbs, shown } = atlas;
     if (!sprite.ready) return;
-    const cell = 40;
-    const across = Math.ceil(side / cell);
-    const taken = new Uint8Array(across * across);
-    let drawn = 0;
+    // Cells hold one picture's middle at most, and none is larger: only neighbours can touch.
+    const across = Math.ceil(side / LARGEST);
+    const taken = new Map();
     for (const i of atlas.illustrated) {
-      if (!shown[i] || drawn >= 260) continue;
+      if (!shown[i]) continue;
       const [x, y] = [side / 2 + scale * u[i], side / 2 - scale * v[i]];
       if (!(x > 0 && y > 0 && x < side && y < side)) continue;
-      const at = across * Math.floor(y / cell) + Math.floor(x / cell);
-      if (taken[at]) continue;
-      taken[at] = 1;
-      drawn++;
+      const [column, row] = [Math.floor(x / LARGEST), Math.floor(y / LARGEST)];
+      if (taken.has(across * row + column)) continue;
       const far = u[i] * u[i] + v[i] * v[i];
-      const size = panel.space.sign < 0 ? 36 * Math.max(0.3, Math.sqrt(Math.max(0, 1 - far))) : 30;
+      const size = panel.space.sign < 0 ? LARGEST * Math.max(0.3, Math.sqrt(Math.max(0, 1 - far))) : 30;
+      const touches = (k) => {
+        const other = taken.get(k);
+        return other && Math.max(Math.abs(other.x - x), Math.abs(other.y - y)) < (other.size + size) / 2 + 2;
+      };
+      let free = true;
+      for (let k = -1; k <= 1 && free; k++)
+        for (let l = -1; l <= 1 && free; l++) free = !touches(across * (row + k) + column + l);
+      if (!free) continue;
+      taken.set(across * row + column, { x, y, size });
       ink.globalAlpha = atlas.dimmed?.[i] ? 0.15 : 1;
-      sprite.draw(ink, thumbs[i], x - size / 2, y - size / 2, size);
+      sprite.draw(ink, thumbs[i], x - size / 2, y - size / 2, size, atlas.ink.rule);
+      if (taken.size >= 260) break;
     }
     ink.globalAlpha = 1;
   }
