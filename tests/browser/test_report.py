@@ -145,6 +145,25 @@ def test_the_spaces_show_the_tested_pictures_and_what_they_meet(desk, report):
     page.evaluate("geomclip.explorer.select(-1)")
 
 
+def test_pictures_on_a_disk_do_not_overlap(desk):
+    page, _ = desk
+    page.wait_for_function("geomclip.explorer.atlas.sprite.ready")
+    drawn = page.evaluate("""() => geomclip.explorer.panels.map((panel) => {
+      const boxes = [], { sprite } = panel.atlas;
+      sprite.draw = (ink, k, x, y, side) => boxes.push([x, y, side]);
+      panel.drawOver();
+      delete sprite.draw;
+      panel.drawOver();
+      return boxes;
+    })""")
+    for boxes in drawn:
+        assert len(boxes) > 3
+        for (x, y, side), (left, top, other) in itertools.combinations(boxes, 2):
+            half = (side - other) / 2
+            apart = max(abs(x - left + half), abs(y - top + half))
+            assert apart >= (side + other) / 2
+
+
 def test_every_section_has_its_contents(desk):
     page, _ = desk
     assert page.locator(".missing").count() == 0
