@@ -36,6 +36,8 @@ class Row:
         if error == 0:  # every item says the same
             return f"{number(value)} ± 0"
         digits = significant(error * scale)
+        if self.is_share:  # of what is next to never or always, a row of zeros says no more
+            digits = min(digits, 3)
         return f"{value:.{digits}f} ± {error * scale:.{digits}f}".replace("-", "−")
 
 

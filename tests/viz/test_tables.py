@@ -94,6 +94,6 @@ def test_what_all_items_agree_on_has_no_digits_of_error():
     texts = [
         Row("key", "Label", Measured(value, error, 9), is_share=share).text
         for value, error, share in [(1.0, 0.0, True), (0.0, 0.0, False), (0.25, 0.0, False),
-                                    (0.25, 0.0123, True), (-0.5, None, False)]
+                                    (0.25, 0.0123, True), (-0.5, None, False), (1e-6, 8e-7, True)]
     ]  # fmt: skip
-    assert texts == ["100 ± 0", "0 ± 0", "0.25 ± 0", "25.0 ± 1.2", "−0.5"]
+    assert texts == ["100 ± 0", "0 ± 0", "0.25 ± 0", "25.0 ± 1.2", "−0.5", "0.000 ± 0.000"]
