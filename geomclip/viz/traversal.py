@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -78,7 +79,8 @@ def counts_chart(
         )
         rows.append((name, *(f"{v:.1f}" for v in shares)))
     drawn = layout(x="captions met on the way to the root", y="% of ways")
-    drawn["xaxis"]["dtick"] = 1
+    # As many marks as stand beside each other on a telephone.
+    drawn["xaxis"]["dtick"] = max(1, math.ceil(most / 15))
     drawn["bargap"] = 0.25
     drawn["showlegend"] = len(statistics) > 1
     drawn["legend"] = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
