@@ -215,6 +215,7 @@ def test_the_command_writes_a_page_and_says_what_it_keeps(tmp_path, capsys):
         (["--method", "none"], "4 dimensions"),
         (["--names", "A,B"], "2 names for 1 spaces"),
         (["--out", "."], "is a folder"),
+        (["--out", "disk.pdf"], "disk.pdf is no page"),
         (["--thumbs", "999"], "--thumbs"),
     ],
 )
@@ -239,7 +240,7 @@ def test_embeddings_that_cannot_be_drawn_leave_the_old_page_alone(tmp_path, caps
         disk(one).save(page / "below" / "disk.html")
     one.write(tmp_path / "a.safetensors")
     argv = ["viz", str(tmp_path / "a.safetensors"), "--out", str(page / "below" / "d.html")]
-    assert main(argv) == 1 and "could not be written" in capsys.readouterr().err
+    assert main(argv) == 2 and "can't be written" in capsys.readouterr().err
 
 
 def test_pictures_and_samples_refuse_what_does_not_fit():
