@@ -1,16 +1,17 @@
 """compare() for real: processes that train, a report, resume, interruption, failure."""
 
 import csv
-import dataclasses
 import fcntl
 import json
 import os
 import shlex
 import shutil
 import signal
+import sys
 from types import SimpleNamespace
 
 import comparing
+import holding
 import pytest
 import torch
 
@@ -199,7 +200,7 @@ def test_minutes_keep_their_steps_on_a_second_call(done, data, tmp_path):
     assert again.results.settings["steps"] == STEPS
 
 
-def test_an_interrupted_comparison_goes_on_where_it_stopped(done, data, tmp_path):
+def test_an_interrupted_comparison_goes_on_where_it_stopped(done, data, tmp_path, monkeypatch):
     (run,) = plan_runs(["clip"], steps=STEPS, data=data, overrides=comparing.OVERRIDES)
     seen = []
 
@@ -208,14 +209,19 @@ def test_an_interrupted_comparison_goes_on_where_it_stopped(done, data, tmp_path
             os.kill(os.getpid(), signal.SIGINT)
         seen.append(record["step"])
 
-    # Slow enough for the signal to find it at work: it saves at every step.
-    config = dataclasses.replace(run.config, checkpoint_every=1)
-    slow = dataclasses.replace(run, config=config)
-    with pytest.raises(Interrupted, match="0 of 1 runs are finished"):
-        run_children([slow], tmp_path, 1, stop_early)
+    # In place of `python -m geomclip`, a program that waits at the first step for the signal.
+    held = tmp_path / "held"
+    held.write_text(
+        f'#!/bin/sh\nshift 2\nexec {shlex.join([sys.executable, holding.__file__])} 1 "$@"\n'
+    )
+    held.chmod(0o755)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", str(held))
+        with pytest.raises(Interrupted, match="0 of 1 runs are finished"):
+            run_children([run], tmp_path, 1, stop_early)
     assert run_folder.finished(tmp_path / run.name) is None
     assert run_folder.has_run(tmp_path / run.name)
-    run_children([slow], tmp_path, 1, lambda *news: seen.append(news[1]["step"]))
+    run_children([run], tmp_path, 1, lambda *news: seen.append(news[1]["step"]))
     assert run_folder.finished(tmp_path / run.name)["step"] == STEPS and seen[-1] == STEPS
     weights = [p / run.name / "model.safetensors" for p in (tmp_path, done.out)]
     assert weights[0].read_bytes() == weights[1].read_bytes()

@@ -16,7 +16,7 @@ CHEAP = ("--competitors", "geomclip,textbook,float64,hypll,one-buffer")
 
 def bench(*arguments: str, python: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
     command = [*python, *arguments] if python else [COMMAND, "bench", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
 def test_json_has_every_competitor_of_every_pass(tmp_path):

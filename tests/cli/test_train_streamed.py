@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import holding
 import pytest
 import torch
 from launching import finish, launch
@@ -48,19 +49,21 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     data = (folder / "shards" / "001.tar").read_bytes()
     (folder / "shards" / "001.tar").write_bytes(data.replace(b"\x89PNG", b"none", 1))
     (folder / "run.toml").write_text(SETTINGS)
-    return ["-m", "geomclip", "train", "--config", str(folder / "run.toml"), "--data", source]
+    return ["train", "--config", str(folder / "run.toml"), "--data", source]
 
 
-def start(base: list[str], out: Path, *more: str) -> subprocess.Popen[str]:
+def start(base: list[str], out: Path, *more: str, hold: int = 0) -> subprocess.Popen[str]:
+    """The command; held from the log's line of the step `hold` on, where that is named."""
+    held = [holding.__file__, str(hold)] if hold else ["-m", "geomclip"]
     return subprocess.Popen(
-        [sys.executable, *base, "--out", str(out), *more],
+        [sys.executable, *held, *base, "--out", str(out), *more],
         stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
 
 
 def wait_for(process: subprocess.Popen[str], out: Path, step: int) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     log = out / "metrics.jsonl"
     while not log.exists() or log.read_bytes().count(b"\n") < step:
         assert process.poll() is None, process.communicate()[1]
@@ -79,7 +82,7 @@ def lines(out: Path) -> list[dict[str, object]]:
 def whole(base: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run that nothing happened to."""
     out = tmp_path_factory.mktemp("runs") / "whole"
-    _, err = start(base, out).communicate(timeout=200)
+    _, err = start(base, out).communicate(timeout=300)
     assert (out / "finished.json").exists(), err
     assert "shards: 90 pictures to train on" in err
     assert "001.tar: 000017: not a picture in a known format" in err
@@ -96,12 +99,12 @@ def test_killed_within_an_epoch_and_resumed_is_the_same_run(
     base: list[str], whole: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    process = start(base, out)
+    process = start(base, out, hold=8)
     wait_for(process, out, 8)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert not (out / "finished.json").exists()
-    _, err = start(base, out, "--resume", "--workers", "0").communicate(timeout=200)
+    _, err = start(base, out, "--resume", "--workers", "0").communicate(timeout=300)
     assert lines(out) == lines(whole), err
     one, two = (load_file(folder / "model.safetensors") for folder in (out, whole))
     assert all(torch.equal(one[name], two[name]) for name in two)
@@ -112,12 +115,12 @@ def test_interrupted_with_its_workers_and_resumed_by_two_processes(
 ) -> None:
     """The signal goes to the whole group, as the terminal's Ctrl-C does."""
     out = tmp_path / "run"
-    process = start(base, out)
+    process = start(base, out, hold=6)
     wait_for(process, out, 6)
     os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=100)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 130 and "Traceback" not in err, err
-    results = finish(launch(2, [*base, "--out", out, "--resume"]))
+    results = finish(launch(2, ["-m", "geomclip", *base, "--out", out, "--resume"]))
     assert [code for code, _ in results] == [0, 0], results
     ours, theirs = lines(out), lines(whole)
     for one, two in zip(ours, theirs, strict=True):

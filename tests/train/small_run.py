@@ -2,9 +2,10 @@
 
 As a script it trains one in a process of its own, as the command line would:
 
-    python small_run.py OUT '{"steps": 30}' [--resume] [--pause SECONDS]
+    python small_run.py OUT '{"steps": 30}' [--resume] [--pause SECONDS] [--hold STEP]
 
-`--pause` sleeps after every log line: time for a signal to arrive, without any effect on numbers.
+`--pause` sleeps after every log line; `--hold` stands still at the line of STEP until a signal
+comes or there is a file OUT.go: time for a signal to arrive, without any effect on numbers.
 """
 
 import dataclasses
@@ -70,12 +71,24 @@ def main(argv: list[str]) -> int:
 
     out, changes = argv[0], json.loads(argv[1])
     pause = float(argv[argv.index("--pause") + 1]) if "--pause" in argv else 0.0
+
+    def progress(record: dict[str, Any]) -> None:
+        time.sleep(pause)
+        if hold is not None:
+            hold(record)
+
+    hold = None
+    if "--hold" in argv:
+        sys.path.append(str(Path(__file__).parents[1] / "helpers"))
+        from holding import Hold
+
+        hold = Hold(int(argv[argv.index("--hold") + 1]), Path(f"{out}.go"))
     try:
         train(
             config(**changes),
             out,
             resume="--resume" in argv,
-            progress=lambda record: time.sleep(pause),
+            progress=progress,
             splits=splits(),
         )
     except GeomclipError as error:

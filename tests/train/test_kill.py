@@ -52,7 +52,7 @@ def session(world: int, out: Path, kill: Callable[[], float] | None, rng: random
             for call in rng.sample(living, rng.randint(1, len(living))) if living else []:
                 call.kill()
     finally:
-        codes = [code for code, _ in finish(calls, timeout=120)]
+        codes = [code for code, _ in finish(calls, timeout=300)]
     # Whoever was left alone by a killed process ends too, and as if all were well only when it is:
     # the other one was killed while it was leaving.
     assert all(code in (0, 1, -9) for code in codes) and (0 not in codes or finished(out)), codes

@@ -60,7 +60,7 @@ def records(file: Path) -> list[Any]:
     """
     from wandb.proto.wandb_internal_pb2 import Record
 
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 300
     while True:
         found = [Record.FromString(data) for data in leveldb_log(file.read_bytes()[7:])]
         if any(record.WhichOneof("record_type") == "exit" for record in found):

@@ -132,12 +132,13 @@ def test_a_signal_to_any_process_stops_all_and_two_go_on(
     """Bit for bit the run that nothing happened to."""
     out = tmp_path / "run"
     command = [SMALL, out, json.dumps(settings | {"exchange": "ring"})]
-    calls = launch(2, [*command, "--pause", 0.1])
-    deadline = time.monotonic() + 120
+    calls = launch(2, [*command, "--hold", 4])
+    deadline = time.monotonic() + 300
     while len(read_metrics(out / "metrics.jsonl")) < 2:
         assert time.monotonic() < deadline and all(call.poll() is None for call in calls)
         time.sleep(0.02)
     calls[1].send_signal(signal.SIGTERM)
+    Path(f"{out}.go").touch()
     ends = finish(calls)
     assert [code for code, _ in ends] == [130, 130]
     assert any("stopped by SIGTERM at step" in err and "--resume --out" in err for _, err in ends)
